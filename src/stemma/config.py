@@ -43,7 +43,9 @@ def load_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise StemmaError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from None
+        raise StemmaError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a TOML file"
+        ) from None
     except UnicodeDecodeError:
         raise StemmaError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:

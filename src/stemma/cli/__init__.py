@@ -112,4 +112,10 @@ def _run(verb: str, arguments: list[str]) -> int:
         return 130
 
 
-_EXTRA_OF = {"pyarrow": "clean", "numba": "clean", "xxhash": "clean", "zstandard": "clean", "matplotlib": "report"}
+_EXTRA_OF = {
+    "pyarrow": "clean",
+    "numba": "clean",
+    "xxhash": "clean",
+    "zstandard": "clean",
+    "matplotlib": "report",
+}

@@ -1,0 +1,18 @@
+"""A document: one text, where it came from, and what is known of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of a corpus.
+
+    `source` names where it was published (the record's own field, else the file), `lang` and `licence` are what the
+    record says, None when it says nothing.
+    """
+
+    id: str
+    text: str
+    source: str
+    lang: str | None = None
+    licence: str | None = None

@@ -1,0 +1,1 @@
+"""Positions inside attention: rotary tables (`rope`), their length extensions (`scaling`), linear biases (`alibi`)."""

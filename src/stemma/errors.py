@@ -11,7 +11,7 @@ class StemmaError(ValueError):
     exit_code = 2
 
 
-class CheckFailed(StemmaError):
+class CheckFailed(StemmaError):  # noqa: N818
     """The input was understood and a check on it failed: a wrong tensor, a certificate that does not hold."""
 
     exit_code = 1

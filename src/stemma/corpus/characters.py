@@ -44,8 +44,8 @@ def _class(character: str) -> int:
     if character in _SPACES:
         return SPACE
     category = unicodedata.category(character)
-    if category == "Cf":
-        return OTHER  # zero-width joiners, direction marks, the byte-order mark: harmless
+    if category in ("Cf", "Co"):
+        return OTHER  # joiners, direction marks, the byte-order mark; private use: rare Han characters of old texts
     return DAMAGED if character == "\ufffd" else _BY_CATEGORY.get(category[0], DAMAGED)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Document:
     """One text of a corpus.
 
-    `source` names where it was published (the record's own field, else the file), `lang` and `licence` are what the
+    `source` names where it was published (the record's own field, else the file), `domain` the kind of text it counts
+    as in reports (its own field, else the file's name without endings); `lang` and `licence` are what the
     record says, None when it says nothing.
     """
 
@@ -16,3 +17,4 @@ class Document:
     source: str
     lang: str | None = None
     licence: str | None = None
+    domain: str = ""

@@ -9,14 +9,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from stemma.errors import StemmaError
 
 JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz")
 READABLE = (*JSON_LINES, ".parquet", ".txt")
-
-_ZSTD_PIECE = 8192  # compressed bytes a step: bounds what a hostile file can inflate to at once
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,20 @@ def kind_of(path: Path) -> str | None:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a plain, .zst or .gz file as a buffered binary stream. Raises StemmaError when it cannot be opened."""
+    name = path.name.lower()
     try:
-        raw = path.open("rb")
+        if name.endswith(".gz"):
+            return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(path, "rb"), _BUFFER))
+        if not name.endswith(".zst"):
+            return path.open("rb", buffering=_BUFFER)
+
+        import pyarrow
+
+        # Arrow's reader, for two things: it inflates in bounded steps and it notices a frame that ends early.
+        stream = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path), "rb"), "zstd")
+        return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER))
     except OSError as error:
-        raise StemmaError(f"{path}: cannot be read ({error.strerror})") from None
-    if path.name.lower().endswith(".zst"):
-        return io.BufferedReader(_ZstdReader(raw), 1 << 20)
-    if path.name.lower().endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw, mode="rb"), 1 << 20)
-    return raw
+        raise StemmaError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _inside(folder: Path) -> tuple[list[InputFile], list[str]]:
@@ -76,53 +80,3 @@ def _inside(folder: Path) -> tuple[list[InputFile], list[str]]:
     visible = sorted(n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts))
     readable = [n for n in visible if kind_of(Path(n))]
     return [InputFile(folder / n, n) for n in readable], [n for n in visible if not kind_of(Path(n))]
-
-
-class _ZstdReader(io.RawIOBase):
-    """Zstandard frames, one after another; EOFError when the last one is not complete.
-
-    The library's own stream reader ends silently on a truncated file, so frames are followed here.
-    """
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._error = zstandard.ZstdError
-        self._decompressor = zstandard.ZstdDecompressor()
-        self._frame = self._decompressor.decompressobj()
-        self._inside_frame = False
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            piece = self._raw.read(_ZSTD_PIECE)
-            if not piece:
-                if self._inside_frame:
-                    raise EOFError("the compressed data ends early")
-                return 0
-            self._ready = memoryview(self._inflate(piece))
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def _inflate(self, piece: bytes) -> bytes:
-        parts: list[bytes] = []
-        while piece:
-            try:
-                parts.append(self._frame.decompress(piece))
-            except self._error as error:
-                raise OSError(f"damaged Zstandard data: {error}") from None
-            self._inside_frame = not self._frame.eof
-            piece = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame = self._decompressor.decompressobj()
-        return b"".join(parts)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()

@@ -63,7 +63,7 @@ def _table_size(count: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _slot(table: Any, key: Any) -> int:
+def _slot(table: Any, key: Any) -> Any:
     """Where `key` (never 0) is, or the free slot where it belongs, in an open-addressing table."""
     mask = np.uint64(len(table) - 1)
     slot = key & mask
@@ -88,7 +88,7 @@ def _repeated_share(hashes: Any, n: int, num_tokens: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _top_count(hashes: Any) -> int:
+def _top_count(hashes: Any) -> Any:
     size = _table_size(len(hashes))
     table, counts = np.zeros(size, np.uint64), np.zeros(size, np.int64)
     top = 0

@@ -21,6 +21,7 @@ OnError = Literal["refuse", "skip"]
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 _EXAMPLES = 20
+_PARQUET_ROWS = 1024  # rows made into Python values at a time
 _UNREADABLE = (EOFError, OSError, zlib.error)
 
 
@@ -36,14 +37,14 @@ class BadRecords:
         """How many records were passed over."""
         return sum(self.reasons.values())
 
-    def add(self, bad: "_Bad") -> None:
+    def add(self, bad: "_BadRecordError") -> None:
         """Count one."""
         self.reasons[bad.reason] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(str(bad))
 
 
-class _Bad(StemmaError):
+class _BadRecordError(StemmaError):
     """One record that cannot be used: a short reason to count by, and the sentence."""
 
     def __init__(self, reason: str, place: str, text: str) -> None:
@@ -65,15 +66,23 @@ def read_documents(
         yield from read_file(file, on_error, bad)
 
 
-def read_file(file: InputFile, on_error: OnError = "refuse", bad: BadRecords | None = None) -> Iterator[Document]:
+def read_file(
+    file: InputFile, on_error: OnError = "refuse", bad: BadRecords | None = None
+) -> Iterator[Document]:
     """Stream the documents of one file; see `read_documents`."""
     bad = BadRecords() if bad is None else bad
     kind = kind_of(file.path)
-    rows = _text_file(file) if kind == ".txt" else _parquet_rows(file) if kind == ".parquet" else _json_rows(file)
+    rows = (
+        _text_file(file)
+        if kind == ".txt"
+        else _parquet_rows(file)
+        if kind == ".parquet"
+        else _json_rows(file)
+    )
     for row in _usable(rows, on_error, bad):
         try:
             yield _document(row, file)
-        except _Bad as error:
+        except _BadRecordError as error:
             _refuse_or_count(error, on_error, bad)
 
 
@@ -100,15 +109,15 @@ class _Row:
     fields: Mapping[str, Any]
 
 
-def _usable(rows: Iterator[_Row | _Bad], on_error: OnError, bad: BadRecords) -> Iterator[_Row]:
+def _usable(rows: Iterator[_Row | _BadRecordError], on_error: OnError, bad: BadRecords) -> Iterator[_Row]:
     for row in rows:
-        if isinstance(row, _Bad):
+        if isinstance(row, _BadRecordError):
             _refuse_or_count(row, on_error, bad)
         else:
             yield row
 
 
-def _refuse_or_count(error: _Bad, on_error: OnError, bad: BadRecords) -> None:
+def _refuse_or_count(error: _BadRecordError, on_error: OnError, bad: BadRecords) -> None:
     if on_error == "refuse":
         raise error
     bad.add(error)
@@ -117,16 +126,27 @@ def _refuse_or_count(error: _Bad, on_error: OnError, bad: BadRecords) -> None:
 def _document(row: _Row, file: InputFile) -> Document:
     text = row.fields.get("text")
     if text is None:
-        raise _Bad("no text", row.place, "has no field 'text'; every record needs one")
+        raise _BadRecordError("no text", row.place, "has no field 'text'; every record needs one")
     if not isinstance(text, str):
-        raise _Bad("text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string")
-    values = {key: _optional_text(row, key) for key in ("id", "source", "lang", "licence")}
+        raise _BadRecordError(
+            "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
+        )
+    values = {key: _optional_text(row, key) for key in ("id", "source", "lang", "licence", "domain")}
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _Bad("broken Unicode", row.place, "'text' holds half of a surrogate pair; repair the record") from None
+        raise _BadRecordError(
+            "broken Unicode", row.place, "'text' holds half of a surrogate pair; repair the record"
+        ) from None
     name = values["id"] or f"{file.name}:{row.number}"
-    return Document(name, text, values["source"] or file.name, values["lang"], values["licence"])
+    return Document(
+        id=name,
+        text=text,
+        source=values["source"] or file.name,
+        lang=values["lang"],
+        licence=values["licence"],
+        domain=values["domain"] or file.path.name.split(".")[0],
+    )
 
 
 def _optional_text(row: _Row, key: str) -> str | None:
@@ -135,12 +155,14 @@ def _optional_text(row: _Row, key: str) -> str | None:
         return value
     if key == "id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise _Bad(f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string")
+    raise _BadRecordError(
+        f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string"
+    )
 
 
-def _json_rows(file: InputFile) -> Iterator[_Row | _Bad]:
+def _json_rows(file: InputFile) -> Iterator[_Row | _BadRecordError]:
     for line in _lines(file):
-        if isinstance(line, _Bad):
+        if isinstance(line, _BadRecordError):
             yield line
             continue
         number, data = line
@@ -149,19 +171,23 @@ def _json_rows(file: InputFile) -> Iterator[_Row | _Bad]:
         yield _json_row(f"{file.path}, line {number}", number, data)
 
 
-def _json_row(place: str, number: int, data: bytes) -> _Row | _Bad:
+def _json_row(place: str, number: int, data: bytes) -> _Row | _BadRecordError:
     try:
         fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        return _Bad("not UTF-8", place, f"is not UTF-8 (byte {error.start}); save the file as UTF-8")
+        return _BadRecordError(
+            "not UTF-8", place, f"is not UTF-8 (byte {error.start}); save the file as UTF-8"
+        )
     except (ValueError, RecursionError) as error:
-        return _Bad("not JSON", place, f"is not valid JSON: {error}")
+        return _BadRecordError("not JSON", place, f"is not valid JSON: {error}")
     if not isinstance(fields, dict):
-        return _Bad("not an object", place, f"is a JSON {type(fields).__name__}, expected an object with 'text'")
+        return _BadRecordError(
+            "not an object", place, f"is a JSON {type(fields).__name__}, expected an object with 'text'"
+        )
     return _Row(place, number, fields)
 
 
-def _lines(file: InputFile) -> Iterator[tuple[int, bytes] | _Bad]:
+def _lines(file: InputFile) -> Iterator[tuple[int, bytes] | _BadRecordError]:
     number = 0
     with open_bytes(file.path) as stream:
         while True:
@@ -174,17 +200,21 @@ def _lines(file: InputFile) -> Iterator[tuple[int, bytes] | _Bad]:
                 while too_long and rest and not rest.endswith(b"\n"):
                     rest = stream.readline(MAX_RECORD_BYTES)
             except _UNREADABLE as error:
-                yield _Bad("damaged file", place, f"cannot be read ({error}); the file is truncated or damaged")
+                yield _BadRecordError(
+                    "damaged file", place, f"cannot be read ({error}); the file is truncated or damaged"
+                )
                 return
             if too_long:
-                yield _Bad("too large", place, f"is longer than {MAX_RECORD_BYTES} bytes; split the record")
+                yield _BadRecordError(
+                    "too large", place, f"is longer than {MAX_RECORD_BYTES} bytes; split the record"
+                )
             elif not line:
                 return
             else:
                 yield number, line
 
 
-def _text_file(file: InputFile) -> Iterator[_Row | _Bad]:
+def _text_file(file: InputFile) -> Iterator[_Row | _BadRecordError]:
     place = str(file.path)
     pieces: list[bytes] = []
     size = 0
@@ -193,7 +223,7 @@ def _text_file(file: InputFile) -> Iterator[_Row | _Bad]:
             size += len(piece)
             if size > MAX_RECORD_BYTES:
                 text = f"is larger than {MAX_RECORD_BYTES} bytes; a .txt file is one document: split it"
-                yield _Bad("too large", place, text)
+                yield _BadRecordError("too large", place, text)
                 return
             pieces.append(piece)
     data = b"".join(pieces)
@@ -201,28 +231,32 @@ def _text_file(file: InputFile) -> Iterator[_Row | _Bad]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        yield _Bad("not UTF-8", f"{place}, line {line}", f"is not UTF-8 (byte {error.start}); save it as UTF-8")
+        yield _BadRecordError(
+            "not UTF-8", f"{place}, line {line}", f"is not UTF-8 (byte {error.start}); save it as UTF-8"
+        )
         return
     yield _Row(place, 1, {"text": text})
 
 
-def _parquet_rows(file: InputFile) -> Iterator[_Row | _Bad]:
+def _parquet_rows(file: InputFile) -> Iterator[_Row | _BadRecordError]:
     import pyarrow
     import pyarrow.parquet
 
-    wanted = ("text", "id", "source", "lang", "licence")
+    wanted = ("text", "id", "source", "lang", "licence", "domain")
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(file.path) as table:
             columns = [name for name in wanted if name in table.schema_arrow.names]
             if "text" not in columns:
-                yield _Bad("no text", str(file.path), "has no column 'text'; rename the column that holds the text")
+                yield _BadRecordError(
+                    "no text", str(file.path), "has no column 'text'; rename the column that holds the text"
+                )
                 return
-            for group in range(table.num_row_groups):
-                for fields in table.read_row_group(group, columns=columns).to_pylist():
+            for batch in table.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
+                for fields in batch.to_pylist():
                     number += 1
                     yield _Row(f"{file.path}, row {number}", number, fields)
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         first = str(error).splitlines()[0]
         place = f"{file.path}, after row {number}"
-        yield _Bad("damaged file", place, f"cannot be read as Parquet ({first})")
+        yield _BadRecordError("damaged file", place, f"cannot be read as Parquet ({first})")

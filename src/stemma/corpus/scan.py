@@ -11,7 +11,6 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus.characters import (
-    DAMAGED,
     DIGIT,
     HAN,
     KANA,
@@ -77,14 +76,14 @@ def mix(value: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _upper_plane_class(code: int) -> int:
+def _upper_plane_class(code: Any) -> Any:
     if 0x20000 <= code <= 0x3FFFF:
         return HAN
     if 0x1F000 <= code <= 0x1FAFF:
         return SYMBOL
     if 0xE0000 <= code <= 0xE0FFF:
         return OTHER
-    return LETTER if code < 0x20000 else DAMAGED
+    return LETTER if code < 0x20000 else OTHER
 
 
 @njit(cache=True, nogil=True)
@@ -94,7 +93,7 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
     word, in_word = np.uint64(0), False
     line, line_length = np.uint64(0), 0
     previous, run = 0, 0
-    space_pending, previous_wide = False, True
+    space_pending, previous_is_word = False, False
     while position <= size:
         at_end = position == size
         if at_end:
@@ -109,7 +108,9 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
                 code = ((first & 0x1F) << 6) | (data[position + 1] & 0x3F)
                 position += 2
             elif first < 0xF0:
-                code = ((first & 0x0F) << 12) | ((data[position + 1] & 0x3F) << 6) | (data[position + 2] & 0x3F)
+                code = (
+                    ((first & 0x0F) << 12) | ((data[position + 1] & 0x3F) << 6) | (data[position + 2] & 0x3F)
+                )
                 position += 3
             else:
                 code = ((first & 0x07) << 18) | ((data[position + 1] & 0x3F) << 12)
@@ -123,12 +124,11 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
         else:
             if run >= LONG_RUN:
                 counts[_RUN_CHARACTERS] += run
-            if run > counts[_LONGEST_RUN]:
-                counts[_LONGEST_RUN] = run
+            counts[_LONGEST_RUN] = max(counts[_LONGEST_RUN], run)
             run = 0 if kind == SPACE else 1
             previous = code
 
-        is_word = kind == LETTER or kind == DIGIT
+        is_word = kind in (LETTER, DIGIT)
         if in_word and not is_word:
             tokens[num_tokens] = mix(word)
             num_tokens += 1
@@ -144,11 +144,10 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
             continue
 
         fold = np.int64(folds[code]) if code < 0x10000 else code
-        wide = code >= 0x2E80
-        if space_pending and not wide and not previous_wide:
-            folded[num_folded] = 32  # white space beside a wide character carries no meaning
+        if space_pending and is_word and previous_is_word:
+            folded[num_folded] = 32  # white space counts only where it divides two words
             num_folded += 1
-        space_pending, previous_wide = False, wide
+        space_pending, previous_is_word = False, is_word
         folded[num_folded] = fold
         num_folded += 1
         line = (line ^ np.uint64(fold)) * np.uint64(0x100000001B3) + np.uint64(1)
@@ -156,7 +155,7 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
         if is_word:
             word = (word ^ np.uint64(fold)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
             in_word = True
-        elif kind == HAN or kind == KANA:
+        elif kind in (HAN, KANA):
             tokens[num_tokens] = mix(np.uint64(fold) + np.uint64(0x5851F42D4C957F2D))
             num_tokens += 1
     counts[_NUM_FOLDED], counts[_NUM_TOKENS], counts[_NUM_LINES] = num_folded, num_tokens, num_lines

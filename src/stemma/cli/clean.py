@@ -1,0 +1,112 @@
+"""Clean a corpus: drop empty, damaged, repetitive and duplicate documents, hide personal information."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from stemma.corpus.summary import CleaningSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """Options of `stemma clean`."""
+
+    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt) or folders of them."""
+    out: Path
+    """Folder to write: documents.jsonl.zst, decisions.parquet, cleaning.json."""
+    on_error: Literal["refuse", "skip"] = "refuse"
+    """A record that cannot be read stops the run, or is passed over and counted."""
+    exact: bool = True
+    """Drop copies that differ only in case, character width and white space."""
+    near: bool = True
+    """Drop near duplicates."""
+    jaccard: float = 0.7
+    """Similarity (share of common 5-grams) from which on a document is a near duplicate."""
+    redact: bool = True
+    """Replace e-mail addresses, phone numbers, id cards and public IP addresses by placeholders."""
+    force: bool = False
+    """Replace an earlier result in the output folder."""
+    json: bool = False
+    """Print the summary as JSON on stdout."""
+
+
+def run(args: Args) -> int:
+    """Clean, show the reasons, say where the result lies; 1 when no document was kept."""
+    from stemma.config import parse, plain
+    from stemma.corpus.clean import clean
+    from stemma.corpus.summary import CleanSettings
+    from stemma.progress import Progress, say
+
+    settings = parse(
+        CleanSettings,
+        {
+            "on_error": args.on_error,
+            "exact_duplicates": args.exact,
+            "near_duplicates": args.near,
+            "jaccard": args.jaccard,
+            "redact": args.redact,
+        },
+        "clean",
+    )
+    with Progress("clean", None) as progress:
+        summary = clean(args.inputs, args.out, settings, progress, force=args.force)
+    _show(summary)
+    if args.json:
+        json.dump(plain(summary), sys.stdout, ensure_ascii=False, indent=2)
+        print()
+    say(f"documents: {args.out / 'documents.jsonl.zst'}")
+    say(
+        f"a reason for each document: {args.out / 'decisions.parquet'}; summary: {args.out / 'cleaning.json'}"
+    )
+    if not summary.total.documents_kept:
+        say("no document was kept: look at the reasons above and at the samples in cleaning.json")
+        return 1
+    say(f"next: stemma tokenizer train {args.out} --vocab-size 8192 --out tokenizer")
+    return 0
+
+
+def _show(summary: "CleaningSummary") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rule", "documents", "share", title="what became of the documents", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    total = summary.total
+    for rule, count in sorted(summary.by_rule.items(), key=lambda item: -item[1]):
+        table.add_row(f"dropped: {rule}", f"{count:,}", _percent(count, total.documents_in))
+    table.add_section()
+    for kind, count in summary.redacted.items():
+        table.add_row(f"hidden: {kind}", f"{count:,} values", "")
+    table.add_row(
+        "kept and edited",
+        f"{summary.documents_edited:,}",
+        _percent(summary.documents_edited, total.documents_in),
+    )
+    table.add_row("kept", f"{total.documents_kept:,}", _percent(total.documents_kept, total.documents_in))
+    table.add_row("read", f"{total.documents_in:,}", "")
+    for reason, count in summary.bad_records.items():
+        table.add_row(f"passed over: {reason}", f"{count:,} records", "")
+    console = Console(stderr=True)
+    console.print(table)
+    console.print(f"characters: {total.characters_in:,} in, {total.characters_out:,} out")
+    for cluster in summary.largest_clusters[:1]:
+        console.print(
+            f"largest group of copies: {cluster.documents:,} documents, kept as {cluster.id}", markup=False
+        )
+    if summary.num_full_buckets:
+        console.print(
+            f"near duplicates: {summary.num_full_buckets:,} crowded buckets were not searched to their end"
+        )
+    if summary.ignored_files:
+        console.print(f"files of other kinds, not read: {len(summary.ignored_files)}")
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"

@@ -1,0 +1,198 @@
+"""Cleaning: documents in, clean documents out, and for each one dropped or edited the reason.
+
+Two passes. The first annotates and decides each document, drops exact copies by a 128-bit key, and keeps MinHash band
+keys; the second, with near copies known, hides personal information and writes. Documents lie on disk in between.
+Memory: per document still in 8 bytes for its place, `8 * num_bands` for band keys (256 as set), about 150 for the exact
+key, 8 for its weight; nothing grows with the length of the corpus's text. The same input and settings give the same bytes.
+"""
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stemma import __version__
+from stemma.config import load_json, parse, plain
+from stemma.corpus.annotate import annotate
+from stemma.corpus.decide import Reason, decide, language_group
+from stemma.corpus.files import InputFile, find_files
+from stemma.corpus.ledger import SAMPLE_CHARACTERS, Ledger
+from stemma.corpus.minhash import MinHash, shingles
+from stemma.corpus.near import NearDuplicates, find_near_duplicates
+from stemma.corpus.personal import redact
+from stemma.corpus.read import BadRecords, read_file
+from stemma.corpus.scan import scan
+from stemma.corpus.spool import Spool
+from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
+from stemma.errors import CheckFailed, StemmaError
+from stemma.progress import Progress
+from stemma.storage import atomic_folder, sha256, write_json
+
+DOCUMENTS, DECISIONS, SUMMARY = "documents.jsonl.zst", "decisions.parquet", "cleaning.json"
+Weights = npt.NDArray[np.int64]  # (num_open,) equal or near documents that each open one stands for
+
+
+def clean(
+    inputs: Sequence[Path],
+    output_folder: Path,
+    settings: CleanSettings | None = None,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+) -> CleaningSummary:
+    """Clean `inputs` into `output_folder`: documents.jsonl.zst, decisions.parquet, cleaning.json.
+
+    A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
+    anything else is refused, or with `force` replaced if it is a cleaning result. Raises StemmaError for a corpus
+    without documents and for a record that cannot be used (unless settings.on_error is "skip").
+    """
+    settings = settings or CleanSettings()
+    if not inputs:
+        raise StemmaError("no input was given; name the files or folders to clean")
+    files, ignored = find_files(inputs)
+    _refuse_output_inside_inputs(inputs, output_folder)
+    records = tuple(
+        InputRecord(name=file.name, num_bytes=file.path.stat().st_size, sha256=sha256(file.path))
+        for file in files
+    )
+    existing = _existing(output_folder, settings, records, force)
+    if existing is not None:
+        return existing
+    with atomic_folder(output_folder, replace=force) as building:
+        with Spool(building / "spool") as spool:
+            bad = BadRecords()
+            weights, keys = _first_pass(files, settings, spool, bad, progress)
+            near = _near_duplicates(keys, spool, settings)
+            with Ledger(building / DOCUMENTS, building / DECISIONS) as ledger:
+                _second_pass(spool, weights, near, settings, ledger, progress)
+        summary = ledger.summary(
+            version=__version__,
+            settings=settings,
+            inputs=records,
+            ignored_files=tuple(ignored),
+            bad_records=dict(sorted(bad.reasons.items())),
+            bad_examples=tuple(bad.examples),
+            num_full_buckets=near.num_full_buckets,
+            outputs={name: sha256(building / name) for name in (DOCUMENTS, DECISIONS)},
+        )
+        assert summary.total.documents_in == summary.total.documents_kept + summary.documents_dropped
+        write_json(building / SUMMARY, plain(summary))
+    return summary
+
+
+def load_summary(folder: Path) -> CleaningSummary:
+    """The summary of a cleaned folder, its files checked. Raises CheckFailed when one is missing or was changed."""
+    summary = parse(CleaningSummary, load_json(folder / SUMMARY), str(folder / SUMMARY))
+    for name, digest in summary.outputs.items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise CheckFailed(
+                f"{folder / name}: is missing or was changed since it was written; clean again with --force"
+            )
+    return summary
+
+
+def _existing(
+    folder: Path, settings: CleanSettings, records: tuple[InputRecord, ...], force: bool
+) -> CleaningSummary | None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    if not (folder / SUMMARY).is_file():
+        raise StemmaError(f"{folder}: exists and is no result of stemma clean; choose another output folder")
+    if force:
+        return None
+    summary = load_summary(folder)
+    for what, same in (
+        ("inputs", summary.inputs == records),
+        ("settings", summary.settings == settings),
+        ("version of stemma", summary.version == __version__),
+    ):
+        if not same:
+            raise StemmaError(
+                f"{folder}: holds the result of other {what}; choose another output folder or use --force"
+            )
+    return summary
+
+
+def _refuse_output_inside_inputs(inputs: Sequence[Path], output_folder: Path) -> None:
+    output = output_folder.resolve()
+    for path in inputs:
+        if path.resolve() == output or (path.is_dir() and path.resolve() in output.parents):
+            raise StemmaError(
+                f"{output_folder}: lies inside the input {path}; choose an output folder outside it"
+            )
+
+
+def _first_pass(
+    files: list[InputFile], settings: CleanSettings, spool: Spool, bad: BadRecords, progress: Progress | None
+) -> tuple[Weights, npt.NDArray[np.uint64]]:
+    """The weights of the documents still in and their band keys, (num_open, num_bands)."""
+    import xxhash
+
+    minhash = MinHash(settings.num_bands, settings.num_rows, settings.shingle_size)
+    first_with: dict[bytes, int] = {}
+    weights, keys = array("q"), array("Q")
+    num_documents = 0
+    for file in files:
+        for document in read_file(file, settings.on_error, bad):
+            num_documents += 1
+            scanned = scan(document.text)
+            numbers = annotate(document.text, scanned)
+            group = language_group(numbers)
+            reason, twin = decide(numbers, group), None
+            if reason is None and settings.exact_duplicates:
+                twin = first_with.setdefault(xxhash.xxh3_128_digest(scanned.folded.data), spool.num_open)
+                if twin != spool.num_open:
+                    weights[twin] += 1
+                    reason = Reason("exact_duplicate", "jaccard", 1.0, 1.0)
+            if reason is None:
+                weights.append(1)
+                if settings.near_duplicates:
+                    keys.frombytes(minhash.band_keys(scanned.tokens).tobytes())
+            spool.append(document, group, reason, twin if reason else None, SAMPLE_CHARACTERS)
+            if progress is not None:
+                progress.advance(1, f"{spool.num_open} still in")
+    if not num_documents:
+        skipped = f" ({bad.count} records were passed over)" if bad.count else ""
+        raise StemmaError(
+            f"{', '.join(str(f.path) for f in files[:3])}: the corpus holds no document{skipped}"
+        )
+    spool.finish()
+    shape = (-1, settings.num_bands)
+    return np.frombuffer(weights, np.int64).copy(), np.frombuffer(keys, np.uint64).reshape(shape)
+
+
+def _near_duplicates(keys: npt.NDArray[np.uint64], spool: Spool, settings: CleanSettings) -> NearDuplicates:
+    def load(open_index: int) -> npt.NDArray[np.uint64]:
+        return shingles(scan(spool.text(open_index)).tokens, settings.shingle_size)
+
+    return find_near_duplicates(keys, load, settings.jaccard)
+
+
+def _second_pass(
+    spool: Spool,
+    weights: Weights,
+    near: NearDuplicates,
+    settings: CleanSettings,
+    ledger: Ledger,
+    progress: Progress | None,
+) -> None:
+    for index, (twin, _) in near.twins.items():
+        weights[twin] += weights[index]
+    for entry in spool:
+        document, index = entry.document, entry.open_index
+        if index is None:
+            first = entry.twin
+            twin = None if first is None else spool.id(near.twins.get(first, (first, 0.0))[0])
+            ledger.drop(entry, entry.reason, twin)
+        elif index in near.twins:
+            twin, similarity = near.twins[index]
+            ledger.drop(
+                entry, Reason("near_duplicate", "jaccard", similarity, settings.jaccard), spool.id(twin)
+            )
+        else:
+            text, spans = redact(document.text) if settings.redact else (document.text, [])
+            ledger.keep(entry, text, spans, int(weights[index]))
+        if progress is not None:
+            progress.advance(0, "writing")

@@ -1,0 +1,89 @@
+"""The settings of a cleaning run and what it reports: both are data, written to `cleaning.json` and read back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stemma.errors import StemmaError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanSettings:
+    """What a cleaning run does. Thresholds of the rules are in `stemma.corpus.decide`."""
+
+    on_error: Literal["refuse", "skip"] = "refuse"
+    """A record that cannot be used stops the run, or is passed over and counted."""
+    exact_duplicates: bool = True
+    """Drop copies that differ only in case, character width and white space."""
+    near_duplicates: bool = True
+    """Drop documents similar to an earlier kept one."""
+    jaccard: float = 0.7
+    """Smallest similarity of two documents' sets of 5-grams that makes the later one a near duplicate."""
+    num_bands: int = 32
+    """MinHash bands; more bands find more distant pairs."""
+    num_rows: int = 8
+    """Hash values per band; more rows make a band stricter."""
+    shingle_size: int = 5
+    """Tokens (words, single Han characters) in a shingle."""
+    redact: bool = True
+    """Replace personal information by typed placeholders."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.jaccard <= 1:
+            raise StemmaError(f"jaccard is {self.jaccard}; give a similarity above 0 and at most 1")
+        for name, most in (("num_bands", 256), ("num_rows", 64), ("shingle_size", 32)):
+            if not 1 <= getattr(self, name) <= most:
+                raise StemmaError(f"{name} is {getattr(self, name)}; give a whole number from 1 to {most}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRecord:
+    """One input file by name, size and digest."""
+
+    name: str
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Documents and characters of one part of the corpus."""
+
+    documents_in: int = 0
+    documents_kept: int = 0
+    characters_in: int = 0
+    characters_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A kept document that stands for many: worth a look when it is large."""
+
+    id: str
+    documents: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningSummary:
+    """The whole account of a run. `documents_in` = `documents_kept` + `documents_dropped`; bad records come on top."""
+
+    version: str
+    settings: CleanSettings
+    inputs: tuple[InputRecord, ...]
+    ignored_files: tuple[str, ...]
+    total: Counts
+    documents_dropped: int
+    documents_edited: int
+    bad_records: Mapping[str, int]
+    bad_examples: tuple[str, ...]
+    by_rule: Mapping[str, int]
+    by_language: Mapping[str, Counts]
+    by_source: Mapping[str, Counts]
+    redacted: Mapping[str, int]
+    largest_clusters: tuple[Cluster, ...]
+    num_full_buckets: int
+    """Comparisons left out because a bucket was crowded; 0 means that no candidate was skipped."""
+    samples: Mapping[str, tuple[str, ...]]
+    """The first dropped texts of each rule, cut short, personal information hidden."""
+    outputs: Mapping[str, str]
+    """sha256 of the files written beside `cleaning.json`."""

@@ -1,0 +1,279 @@
+"""The pipeline: complete accounts, the same bytes twice, nothing half-written, a result recognised."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemma.cli import main
+from stemma.corpus import clean as clean_module
+from stemma.corpus import read_documents, read_records
+from stemma.corpus.clean import DECISIONS, DOCUMENTS, SUMMARY, clean, load_summary
+from stemma.corpus.summary import CleanSettings
+from stemma.errors import CheckFailed, StemmaError
+
+SENTENCES = [
+    "The quiet harbour woke before the sun, and men who mended nets were already at work.",
+    "Nobody spoke of the storm; it was enough that every boat had come home by evening.",
+    "An old dog slept beside the lamp that the keeper had forgotten to put out again.",
+    "清晨的港口还没有醒来，补网的人已经开始干活，谁也没有提起那场风暴。",
+    "老灯塔的守夜人忘了熄灯，一只黄狗睡在他脚边，像是在等什么人回来。",
+]
+RECORDS: list[dict[str, Any]] = [
+    {"id": "a", "text": " ".join(SENTENCES[:3]), "source": "sea", "licence": "CC0"},
+    {"id": "tiny", "text": "404", "source": "web"},
+    {"id": "b", "text": SENTENCES[3] + SENTENCES[4], "source": "sea"},
+    {"id": "a-copy", "text": "  ".join(SENTENCES[:3]).upper() + "\n", "source": "web"},
+    {"id": "a-near", "text": " ".join(SENTENCES[:3]) + " Then came rain.", "source": "web"},
+    {
+        "id": "mail",
+        "text": SENTENCES[4] + "来信请寄li@example.com，电话13812345678。",
+        "source": "web",
+        "lang": "zh",
+    },
+    {"id": "loop", "text": "buy now " * 100, "source": "web"},
+    {
+        "id": "c",
+        "text": "Un vieux chien dormait près de la lampe oubliée par le gardien.",
+        "source": "web",
+        "lang": "fr",
+    },
+]
+
+
+def write(path: Path, records: list[dict[str, Any]] = RECORDS) -> Path:
+    path.write_bytes(b"".join(json.dumps(r, ensure_ascii=False).encode() + b"\n" for r in records))
+    return path
+
+
+def decisions(folder: Path) -> list[dict[str, Any]]:
+    return pyarrow.parquet.read_table(folder / DECISIONS).to_pylist()
+
+
+def documents(folder: Path) -> dict[str, dict[str, Any]]:
+    return {line["id"]: line for _, line in read_records(folder / DOCUMENTS)}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write(tmp_path / "in.jsonl")
+
+
+def test_every_document_has_one_decision_and_the_sums_agree(corpus: Path, tmp_path: Path) -> None:
+    summary = clean([corpus], tmp_path / "out")
+    rows = decisions(tmp_path / "out")
+    assert [row["id"] for row in rows] == [record["id"] for record in RECORDS]
+    assert {row["id"]: row["rule"] or row["action"] for row in rows} == {
+        "a": "keep",
+        "tiny": "too_short",
+        "b": "keep",
+        "a-copy": "exact_duplicate",
+        "a-near": "near_duplicate",
+        "mail": "edit",
+        "loop": "repetition_ngrams",
+        "c": "keep",
+    }
+    assert summary.total.documents_in == len(RECORDS)
+    assert (summary.total.documents_kept, summary.documents_dropped, summary.documents_edited) == (4, 4, 1)
+    assert sum(summary.by_rule.values()) == 4
+    for parts in (summary.by_language, summary.by_source):
+        assert sum(part.documents_in for part in parts.values()) == len(RECORDS)
+        assert sum(part.characters_out for part in parts.values()) == summary.total.characters_out
+    assert summary.total.characters_in == sum(len(record["text"]) for record in RECORDS)
+    assert summary.samples["too_short"] == ("404",)
+    assert load_summary(tmp_path / "out") == summary
+
+
+def test_kept_documents_carry_their_text_fields_and_weight(corpus: Path, tmp_path: Path) -> None:
+    clean([corpus], tmp_path / "out")
+    kept = documents(tmp_path / "out")
+    assert list(kept) == ["a", "b", "mail", "c"]
+    assert kept["a"] == {**RECORDS[0], "lang": "en", "domain": "in", "weight": 3}
+    assert (kept["b"]["lang"], kept["b"]["weight"], kept["c"]["lang"]) == ("zh", 1, "fr")
+    assert kept["mail"]["text"].endswith("来信请寄<EMAIL>，电话<PHONE>。")
+    row = decisions(tmp_path / "out")[5]
+    assert [RECORDS[5]["text"][s["start"] : s["end"]] for s in row["spans"]] == [
+        "li@example.com",
+        "13812345678",
+    ]
+    assert [document.id for document in read_documents(tmp_path / "out")] == list(kept)
+
+
+def test_a_dropped_copy_names_a_document_that_stays(corpus: Path, tmp_path: Path) -> None:
+    write(corpus, [*RECORDS, {"id": "near-copy", "text": RECORDS[4]["text"].lower()}])
+    clean([corpus], tmp_path / "out")
+    kept = documents(tmp_path / "out")
+    twins = {row["id"]: row["twin"] for row in decisions(tmp_path / "out") if row["twin"]}
+    assert twins == {"a-copy": "a", "a-near": "a", "near-copy": "a"}
+    assert kept["a"]["weight"] == 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.permutations(range(6)),
+    st.sampled_from([str.upper, str.lower, str.title]),
+    st.sampled_from([" ", "\n", " \t "]),
+)
+def test_exact_copies_are_found_after_case_and_white_space_changes(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], change: Any, gap: str
+) -> None:
+    folder = tmp_path_factory.mktemp("copies")
+    originals = [SENTENCES[0], SENTENCES[1], SENTENCES[3]]
+    texts = originals + [change(text).replace(" ", gap) + gap for text in originals]
+    corpus = write(folder / "in.jsonl", [{"id": str(i), "text": texts[i]} for i in order])
+    summary = clean([corpus], folder / "out")
+    assert summary.by_rule == {"exact_duplicate": 3}
+    kept = {int(name) % 3 for name in documents(folder / "out")}
+    assert kept == {0, 1, 2}
+
+
+def test_two_runs_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        clean([corpus], tmp_path / name)
+    for file in (DOCUMENTS, DECISIONS, SUMMARY):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
+        [DOCUMENTS, DECISIONS, SUMMARY]
+    )
+
+
+def test_a_second_run_is_recognised_without_reading_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = clean([corpus], tmp_path / "out")
+    written = (tmp_path / "out" / DOCUMENTS).stat().st_mtime_ns
+    monkeypatch.setattr(clean_module, "read_file", lambda *_: pytest.fail("read again"))
+    assert clean([corpus], tmp_path / "out") == first
+    assert (tmp_path / "out" / DOCUMENTS).stat().st_mtime_ns == written
+
+
+def test_another_result_in_the_output_folder_is_refused_unless_forced(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clean([corpus], out)
+    with pytest.raises(StemmaError, match="result of other settings"):
+        clean([corpus], out, CleanSettings(redact=False))
+    write(corpus, RECORDS[:3])
+    with pytest.raises(StemmaError, match="result of other inputs"):
+        clean([corpus], out)
+    assert clean([corpus], out, force=True).total.documents_in == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out"]
+
+
+def test_a_changed_result_is_noticed(corpus: Path, tmp_path: Path) -> None:
+    clean([corpus], tmp_path / "out")
+    (tmp_path / "out" / DOCUMENTS).write_bytes(b"")
+    with pytest.raises(CheckFailed, match="was changed"):
+        clean([corpus], tmp_path / "out")
+
+
+def test_a_folder_that_is_no_result_is_never_replaced(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("dear")
+    with pytest.raises(StemmaError, match="is no result of stemma clean"):
+        clean([corpus], tmp_path / "home", force=True)
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "dear"
+
+
+def test_an_output_inside_the_input_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(StemmaError, match="lies inside the input"):
+        clean([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n"])
+def test_a_corpus_without_documents_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "in.jsonl").write_bytes(data)
+    with pytest.raises(StemmaError, match="holds no document"):
+        clean([tmp_path / "in.jsonl"], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_bad_records_stop_the_run_or_are_counted(corpus: Path, tmp_path: Path) -> None:
+    corpus.write_bytes(corpus.read_bytes() + b'{"text": 1}\n{"text": "\xff"}\n')
+    with pytest.raises(StemmaError, match=r"in\.jsonl, line 9: "):
+        clean([corpus], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    summary = clean([corpus], tmp_path / "out", CleanSettings(on_error="skip"))
+    assert dict(summary.bad_records) == {"not UTF-8": 1, "text is not a string": 1}
+    assert summary.total.documents_in == len(RECORDS)
+
+
+def test_a_truncated_archive_leaves_nothing_behind(corpus: Path, tmp_path: Path) -> None:
+    data = zstandard.ZstdCompressor().compress(corpus.read_bytes() * 50)
+    corpus.unlink()
+    (tmp_path / "in.jsonl.zst").write_bytes(data[:-10])
+    with pytest.raises(StemmaError, match=r"in\.jsonl\.zst, line \d+: cannot be read"):
+        clean([tmp_path / "in.jsonl.zst"], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl.zst"]
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for target, name in ((os, "fsync"), (clean_module.Spool, "append"), (clean_module.Ledger, "keep")):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                clean([corpus], tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    clean([corpus], tmp_path / "out")
+
+
+def test_a_failed_replacement_keeps_the_old_result(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = clean([corpus], tmp_path / "out")
+    monkeypatch.setattr(clean_module.Spool, "append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        clean([corpus], tmp_path / "out", force=True)
+    assert load_summary(tmp_path / "out") == first
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"jaccard": 0.0}, {"jaccard": 1.5}, {"num_bands": 0}, {"shingle_size": 99}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(StemmaError, match=next(iter(wrong))):
+        CleanSettings(**wrong)
+
+
+def test_switched_off_steps_do_nothing(corpus: Path, tmp_path: Path) -> None:
+    off = CleanSettings(exact_duplicates=False, near_duplicates=False, redact=False)
+    summary = clean([corpus], tmp_path / "out", off)
+    assert set(summary.by_rule) == {"too_short", "repetition_ngrams"}
+    assert summary.documents_edited == 0
+
+
+def test_samples_in_the_summary_hide_personal_information(tmp_path: Path) -> None:
+    corpus = write(tmp_path / "in.jsonl", [*RECORDS, {"text": "li@example.com " * 60}])
+    clean([corpus], tmp_path / "out")
+    assert "li@example.com" not in (tmp_path / "out" / SUMMARY).read_text("utf-8")
+
+
+def test_the_verb_prints_json_on_stdout_and_talk_on_stderr(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", str(corpus), "--out", str(tmp_path / "out"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["total"]["documents_kept"] == 4
+    assert "near_duplicate" in printed.err
+    assert "stemma tokenizer train" in printed.err
+
+
+def test_the_verb_exits_2_on_bad_input_and_1_when_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["clean", str(tmp_path / "no.jsonl"), "--out", str(tmp_path / "out")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    corpus = write(tmp_path / "in.jsonl", [{"text": "x"}])
+    assert main(["clean", str(corpus), "--out", str(tmp_path / "out")]) == 1
+    assert "no document was kept" in capsys.readouterr().err

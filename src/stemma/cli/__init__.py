@@ -13,6 +13,7 @@ from stemma import __version__
 GROUPS: dict[str, dict[str, str]] = {
     "Start": {
         "quickstart": "the whole chain on the built-in corpus, in minutes on a laptop",
+        "run": "a whole chain from one recipe: clean, tokenizer, pretrain, SFT, evaluate, upgrade, report",
         "doctor": "what is installed, which device, which extras are missing",
     },
     "Look": {

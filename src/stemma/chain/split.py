@@ -1,0 +1,68 @@
+"""Training documents and held-out documents by domain, from what cleaning kept.
+
+Whether a document is held out depends on a hash of its id alone, so that it stays held out when the corpus grows. The
+duplicates of a held-out document are gone by then: cleaning came first.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from stemma.corpus.read import read_records
+from stemma.errors import StemmaError
+from stemma.storage import atomic_folder
+
+_PREFIX = "heldout-"
+
+
+def split_documents(documents: Path, out: Path, held_out_every: int) -> None:
+    """Write out/train.jsonl and out/heldout-DOMAIN.jsonl; nothing when they are there.
+
+    Raises StemmaError when no document is left to train on, or none is held out.
+    """
+    if out.exists():
+        return
+
+    def place(record: dict[str, Any]) -> str | None:
+        digest = hashlib.sha256(str(record["id"]).encode()).digest()
+        held_out = int.from_bytes(digest[:8], "little") % held_out_every == 0
+        return str(record["domain"]) if held_out else None
+
+    _write(out, ((record, place(record)) for _, record in read_records(documents)))
+
+
+def split_held_out(documents: Path, held_out: Path, out: Path) -> None:
+    """The same with documents that were held out before: `held_out` by the field `domain`."""
+    if out.exists():
+        return
+
+    def records() -> Iterator[tuple[dict[str, Any], str | None]]:
+        yield from ((record, None) for _, record in read_records(documents))
+        yield from ((record, str(record["domain"])) for _, record in read_records(held_out))
+
+    _write(out, records())
+
+
+def held_out_files(folder: Path) -> dict[str, Path]:
+    """The held-out files of a split by domain, in alphabetical order."""
+    return {path.stem.removeprefix(_PREFIX): path for path in sorted(folder.glob(f"{_PREFIX}*.jsonl"))}
+
+
+def _write(out: Path, records: Iterator[tuple[dict[str, Any], str | None]]) -> None:
+    with atomic_folder(out) as building:
+        with ExitStack() as files:
+            opened: dict[str, IO[str]] = {}
+            for record, domain in records:
+                name = "train" if domain is None else _PREFIX + re.sub(r"[^\w-]", "_", domain)
+                if name not in opened:
+                    path = building / f"{name}.jsonl"
+                    opened[name] = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
+                opened[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+        if "train" not in opened:
+            raise StemmaError("cleaning kept no document to train on; look at the reasons in cleaning.json")
+        if len(opened) == 1:
+            raise StemmaError("no document is held out; lower held_out_every")

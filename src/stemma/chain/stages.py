@@ -1,0 +1,259 @@
+"""The stages of a chain: what each reads, what it leaves, and the command that does the same by hand.
+
+corpus/     playground files, or nothing when the recipe names its own
+clean/      documents.jsonl.zst, decisions.parquet, cleaning.json
+split/      train.jsonl and heldout-DOMAIN.jsonl
+tokenizer/  tokenizer.json, compression.json
+pretrain/   run folder of the base model; pretrain.toml beside it
+sft/        run folder of the chat model; sft.toml beside it
+evaluate/   base.json, sft.json, ...
+upgrade/    the upgraded base model with certificate.json
+chat.json, report.html
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma.chain.recipe import ChainRecipe, PlaygroundCorpus
+from stemma.chain.split import held_out_files, split_documents, split_held_out
+from stemma.config import override, parse, plain
+from stemma.evaluate.evaluation import EvaluationResult, EvaluationSettings
+from stemma.storage import atomic_file, write_json
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A name, the command that does the same, and the work."""
+
+    name: str
+    command: list[str]
+    work: Callable[[], object]
+
+
+class Stages:
+    """The stages of one recipe in one folder."""
+
+    def __init__(self, recipe: ChainRecipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        self.evaluations: dict[str, EvaluationResult] = {}
+        playground = isinstance(recipe.corpus, PlaygroundCorpus)
+        self.questions = folder / "corpus" / "questions.jsonl" if playground else None
+        self.dialogues = (
+            (folder / "corpus" / "dialogues.jsonl",) if playground else tuple(recipe.corpus.dialogues)
+        )
+        self.documents = (
+            (folder / "corpus" / "documents.jsonl",) if playground else tuple(recipe.corpus.documents)
+        )
+        self.base, self.chat_model = folder / "pretrain" / "model", folder / "sft" / "model"
+
+    def check(self) -> None:
+        """Read every table of the recipe strictly before anything runs."""
+        from stemma.corpus.summary import CleanSettings
+
+        parse(CleanSettings, self.recipe.clean, "clean")
+        self._pretrain_settings({})
+        self._sft_settings()
+
+    def plan(self) -> Iterator[Stage]:
+        """The stages in order."""
+        folder, recipe = self.folder, self.recipe
+        if isinstance(recipe.corpus, PlaygroundCorpus):
+            seed = str(recipe.corpus.seed)
+            command = ["stemma", "corpus", "playground", "--seed", seed, "--out", str(folder / "corpus")]
+            yield Stage("corpus", command, self._corpus)
+        inputs = [str(path) for path in self.documents]
+        yield Stage("clean", ["stemma", "clean", *inputs, "--out", str(folder / "clean")], self._clean)
+        train = str(folder / "split" / "train.jsonl")
+        size = str(recipe.vocab_size)
+        command = [
+            "stemma",
+            "tokenizer",
+            "train",
+            train,
+            "--vocab-size",
+            size,
+            "--out",
+            str(folder / "tokenizer"),
+        ]
+        yield Stage("tokenizer", command, self._tokenizer)
+        for verb, work in (("pretrain", self._pretrain), ("sft", self._sft)):
+            command = ["stemma", verb, str(folder / f"{verb}.toml"), "--out", str(folder / verb)]
+            yield Stage(verb, command, work)
+        for name, model in self._evaluated():
+            command = ["stemma", "evaluate", str(model), "--out", str(folder / "evaluate" / f"{name}.json")]
+            yield Stage(f"evaluate {name}", self._evaluate_command(command), self._evaluation(name, model))
+        if recipe.upgrade is not None:
+            out = folder / "upgrade"
+            command = ["stemma", "upgrade", str(self.base), "--out", str(out)]
+            for change in recipe.upgrade.to:
+                command += ["--to", change]
+            command += ["--heal-data", train, "--heal-steps", str(recipe.upgrade.heal_steps)]
+            command += ["--heal-learning-rate", str(recipe.upgrade.heal_learning_rate)]
+            yield Stage("upgrade", command, self._upgrade)
+        if recipe.chat:
+            yield Stage("chat", ["stemma", "chat", str(self.chat_model)], self._chat)
+        yield Stage("report", ["stemma", "report", str(folder)], self._report)
+
+    def _corpus(self) -> None:
+        from stemma.corpus.playground import NUM_DOCUMENTS, write_playground
+
+        corpus = self.recipe.corpus
+        assert isinstance(corpus, PlaygroundCorpus)
+        if not (self.folder / "corpus").exists():
+            write_playground(self.folder / "corpus", corpus.seed, corpus.size or NUM_DOCUMENTS)
+
+    def _clean(self) -> None:
+        from stemma.corpus.clean import clean
+        from stemma.corpus.playground import check_cleaning
+        from stemma.corpus.summary import CleanSettings
+        from stemma.progress import Progress
+
+        settings = parse(CleanSettings, self.recipe.clean, "clean")
+        with Progress("clean", None) as progress:
+            clean(self.documents, self.folder / "clean", settings, progress)
+        documents = self.folder / "clean" / "documents.jsonl.zst"
+        if isinstance(self.recipe.corpus, PlaygroundCorpus):
+            check = check_cleaning(self.folder / "corpus", self.folder / "clean")
+            write_json(self.folder / "clean" / "label_check.json", check)
+            split_held_out(documents, self.folder / "corpus" / "heldout.jsonl", self.folder / "split")
+        else:
+            split_documents(documents, self.folder / "split", self.recipe.corpus.held_out_every)
+
+    def _tokenizer(self) -> None:
+        from stemma.corpus.read import read_documents
+        from stemma.storage import atomic_folder
+        from stemma.tokenizer.compression import measure
+        from stemma.tokenizer.train import TrainSettings, train_tokenizer
+
+        out, train = self.folder / "tokenizer", self.folder / "split" / "train.jsonl"
+        if out.exists():
+            return
+        settings = TrainSettings(vocab_size=self.recipe.vocab_size)
+        tokenizer = train_tokenizer((document.text for document in read_documents(train)), settings)
+        held_out = list(held_out_files(self.folder / "split").values())
+        [counts] = measure([tokenizer], read_documents(held_out))
+        rates = {
+            language: {
+                "tokens_per_character": count.tokens_per_character,
+                "tokens_per_byte": count.tokens_per_byte,
+            }
+            for language, count in counts.items()
+            if count.num_characters
+        }
+        with atomic_folder(out) as building:
+            tokenizer.save(building)
+            write_json(building / "compression.json", {"tokenizer": rates})
+
+    def _pretrain_settings(self, validation: dict[str, Path]) -> Any:
+        from stemma.train.pretrain import PretrainSettings
+
+        train = self.folder / "split" / "train.jsonl"
+        filled = {
+            "tokenizer": self.folder / "tokenizer",
+            "data": {"train": [train], "validation": validation},
+        }
+        return parse(PretrainSettings, _merge(self.recipe.pretrain, filled), "pretrain")
+
+    def _sft_settings(self) -> Any:
+        from stemma.train.sft import SftSettings
+
+        filled = {"init": self.base, "data": {"train": list(self.dialogues)}}
+        return parse(SftSettings, _merge(self.recipe.sft, filled), "sft")
+
+    def _pretrain(self) -> None:
+        from stemma.train.pretrain import pretrain
+
+        settings = self._pretrain_settings(held_out_files(self.folder / "split"))
+        _write_toml(self.folder / "pretrain.toml", plain(settings))
+        pretrain(settings, self.folder / "pretrain", f"stemma pretrain {self.folder / 'pretrain.toml'}")
+
+    def _sft(self) -> None:
+        from stemma.train.sft import sft
+
+        settings = self._sft_settings()
+        _write_toml(self.folder / "sft.toml", plain(settings))
+        sft(settings, self.folder / "sft", f"stemma sft {self.folder / 'sft.toml'}")
+
+    def _evaluated(self) -> list[tuple[str, Path]]:
+        models = [("base", self.base), ("sft", self.chat_model)]
+        if self.questions is not None and self._sft_settings().epochs not in (None, 1):
+            models.append(("sft-one-epoch-less", self.folder / "sft-one-epoch-less"))
+        return models
+
+    def _evaluate_settings(self) -> EvaluationSettings:
+        held_out = held_out_files(self.folder / "split")
+        return EvaluationSettings(
+            documents=tuple(f"{name}={path}" for name, path in held_out.items()),
+            questions=self.questions,
+            train_documents=(self.folder / "split" / "train.jsonl",),
+            max_new_tokens=self.recipe.evaluate.max_new_tokens,
+            document_start="eos",
+        )
+
+    def _evaluate_command(self, command: list[str]) -> list[str]:
+        for name, path in held_out_files(self.folder / "split").items():
+            command += ["--documents", f"{name}={path}"]
+        if self.questions is not None:
+            command += ["--questions", str(self.questions)]
+        return [
+            *command,
+            "--train-documents",
+            str(self.folder / "split" / "train.jsonl"),
+            "--document-start",
+            "eos",
+        ]
+
+    def _evaluation(self, name: str, model: Path) -> Callable[[], None]:
+        def work() -> None:
+            from stemma.evaluate.evaluation import evaluate
+            from stemma.train.export import export_epoch
+
+            if name == "sft-one-epoch-less" and not model.exists():
+                export_epoch(self.folder / "sft", self._sft_settings().epochs - 1, model)
+            out = self.folder / "evaluate" / f"{name}.json"
+            self.evaluations[name] = evaluate(model, self._evaluate_settings(), out)
+
+        return work
+
+    def _upgrade(self) -> None:
+        from stemma.upgrade.heal import HealSettings
+        from stemma.upgrade.upgrade import UpgradeSettings, upgrade
+
+        stage, out = self.recipe.upgrade, self.folder / "upgrade"
+        assert stage is not None
+        if (out / "certificate.json").exists():
+            return
+        heal = HealSettings(
+            data=(self.folder / "split" / "train.jsonl",),
+            steps=stage.heal_steps,
+            learning_rate=stage.heal_learning_rate,
+            precision="bfloat16",
+        )
+        upgrade(self.base, stage.to, out, UpgradeSettings(heal=heal))
+
+    def _chat(self) -> None:
+        from stemma.chain.samples import chat_samples
+
+        write_json(self.folder / "chat.json", chat_samples(self.chat_model, self.recipe.chat))
+
+    def _report(self) -> None:
+        from stemma.report import render_report
+
+        render_report(self.folder)
+
+
+def _merge(table: Any, filled: dict[str, Any]) -> dict[str, Any]:
+    """`table` with the values of `filled` put in, tables inside tables merged."""
+    result = override(table, [])
+    for key, value in filled.items():
+        result[key] = _merge(result.get(key, {}), value) if isinstance(value, dict) else plain(value)
+    return result
+
+
+def _write_toml(path: Path, data: dict[str, Any]) -> None:
+    import tomli_w
+
+    with atomic_file(path) as file:
+        tomli_w.dump(data, file)

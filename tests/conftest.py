@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A shared machine pauses now and then; a test's time says nothing about the code.
+settings.register_profile("stemma", deadline=None)
+settings.load_profile("stemma")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

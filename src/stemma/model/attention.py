@@ -2,7 +2,8 @@
 
 `attend` is the one kernel interface: an exact function of queries, keys, values and the layout. PyTorch's fused
 attention serves all masks; with linear biases in a 16-bit model the scores are formed in fp32, because a bias of slope
-times distance does not fit 16 bits.
+times distance does not fit 16 bits. Short rows in bf16 on a CPU form their scores as a matrix: there the fused kernel
+is slower than plain products (forward and backward of a 256-token row take half the time this way).
 """
 
 import math
@@ -15,6 +16,8 @@ from stemma.model.cache import LayerCache
 from stemma.model.layout import Layout
 from stemma.model.position.rope import rotate
 from stemma.model.spec import AlibiSpec, AttentionSpec, RopeSpec
+
+_SHORT = 1024  # keys up to which a CPU forms bf16 scores as a matrix
 
 
 class Attention(nn.Module):
@@ -55,10 +58,24 @@ def attend(
         return _attend_with_bias(query, key, value, layout.bias(spec.num_heads, spec.window))
     grouped = spec.num_heads != spec.num_kv_heads
     windowed = spec.window is not None and spec.window < key.shape[2]
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and key.shape[2] <= _SHORT:
+        return _attend_short(query, key, value, layout.mask(spec.window))
     if layout.causal_only and not windowed:
         return functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
     mask = layout.mask(spec.window)
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=grouped)
+
+
+def _attend_short(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    repeats = query.shape[1] // key.shape[1]
+    if repeats > 1:
+        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, H, T, S)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(dim=-1).to(value.dtype) @ value
 
 
 def _attend_with_bias(

@@ -27,9 +27,15 @@ class Layout:
     key_positions: torch.Tensor
     segment_ids: torch.Tensor | None = None
     prefix_lengths: torch.Tensor | None = None
-    _masks: dict[int | None, torch.Tensor | None] = field(default_factory=dict)
-    _biases: dict[tuple[int, int | None], torch.Tensor] = field(default_factory=dict)
-    _tables: dict[tuple[RopeSpec, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    _masks: dict[int | None, torch.Tensor | None] = field(
+        default_factory=dict[int | None, torch.Tensor | None]
+    )
+    _biases: dict[tuple[int, int | None], torch.Tensor] = field(
+        default_factory=dict[tuple[int, int | None], torch.Tensor]
+    )
+    _tables: dict[tuple[RopeSpec, int], tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict[tuple[RopeSpec, int], tuple[torch.Tensor, torch.Tensor]]
+    )
 
     @property
     def causal_only(self) -> bool:

@@ -10,7 +10,7 @@ Legend used in every shape comment: B batch, T queries, S keys, C hidden_size, H
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from stemma.config import plain
 from stemma.errors import StemmaError
@@ -263,15 +263,21 @@ def difference(before: Spec, after: Spec) -> list[Change]:
 
 
 def _changes(path: str, old: Any, new: Any) -> list[Change]:
-    if isinstance(old, list) and isinstance(new, list):
-        old, new = dict(enumerate(old)), dict(enumerate(new))
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[Change] = []
-        for key in [*old, *(k for k in new if k not in old)]:
-            place = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip(".")
-            found += _changes(place, old.get(key), new.get(key))
-        return found
-    return [] if old == new else [Change(path, old, new)]
+    before, after = _children(old), _children(new)
+    if before is None or after is None or isinstance(old, dict) != isinstance(new, dict):
+        return [] if old == new else [Change(path, old, new)]
+    found: list[Change] = []
+    for key in [*before, *(k for k in after if k not in before)]:
+        place = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip(".")
+        found += _changes(place, before.get(key), after.get(key))
+    return found
+
+
+def _children(value: Any) -> dict[int | str, Any] | None:
+    """What a table or a list holds, by key or index; None for a leaf."""
+    if isinstance(value, list):
+        return dict(enumerate(cast("list[Any]", value)))
+    return cast("dict[int | str, Any]", value) if isinstance(value, dict) else None
 
 
 def _bytes(dtype: str) -> float:

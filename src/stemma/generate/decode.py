@@ -1,0 +1,111 @@
+"""Batched generation with a KV cache.
+
+Prompts of one batch are padded on the left (segment 0, which no token of a prompt sees) and counted from their own
+first token, so every row computes what it would compute alone; finished rows leave the batch. The head is applied to
+the last position only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from stemma.generate.cached import exact_up_to, new_cache, pick_rows
+from stemma.generate.sampling import GenerationSettings, choose
+from stemma.generate.stopping import Answer, DecoderFor, FinishReason
+from stemma.model.cache import KVCache
+from stemma.model.transformer import Transformer
+from stemma.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One answer: its ids without the stop id; its text, cut before a stop string, None without a decoder."""
+
+    ids: list[int]
+    text: str | None
+    finish_reason: FinishReason
+
+
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    decoder: DecoderFor | None = None,
+    progress: Progress | None = None,
+) -> list[Generation]:
+    """Answers to prompts of token ids, in their order; `progress` advances by one for each.
+
+    A prompt's answer does not depend on the others: prompt i draws from its own generator, seeded `settings.seed + i`.
+    Raises StemmaError for an empty prompt and for one that leaves no room below max_seq_len.
+    """
+    rows = [Answer(prompt, settings, model.spec.max_seq_len, decoder) for prompt in prompts]
+    generators = [torch.Generator().manual_seed(settings.seed + index) for index in range(len(rows))]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].prompt))
+    limit = exact_up_to(model.spec)
+    alone = limit is not None and any(row.max_length > limit for row in rows)
+    size = 1 if alone else settings.batch_size
+    for begin in range(0, len(order), size):
+        chosen = order[begin : begin + size]
+        _decode(model, [rows[i] for i in chosen], settings, [generators[i] for i in chosen], progress)
+    return [_result(row) for row in rows]
+
+
+@torch.inference_mode()
+def last_logits(
+    model: Transformer,
+    token_ids: torch.Tensor,
+    cache: KVCache,
+    position_ids: torch.Tensor | None = None,
+    segment_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """(B, V) logits after the last of `token_ids` (B, T), which are appended to the cache."""
+    hidden = model.hidden(
+        token_ids, position_ids=position_ids, segment_ids=segment_ids, cache=cache
+    )  # (B, T, C)
+    return model.head(hidden[:, -1])
+
+
+def pad_left(
+    sequences: Sequence[Sequence[int]], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """token_ids, position_ids and segment_ids, each (B, longest), with id 0, position 0 and segment 0 as padding."""
+    longest = max(map(len, sequences))
+    tokens = torch.tensor([[0] * (longest - len(s)) + list(s) for s in sequences], device=device)
+    padding = torch.tensor([[longest - len(s)] for s in sequences], device=device)
+    index = torch.arange(longest, device=device) - padding
+    return tokens, index.clamp(min=0), (index >= 0).long()
+
+
+def _decode(
+    model: Transformer,
+    rows: list[Answer],
+    settings: GenerationSettings,
+    generators: list[torch.Generator],
+    progress: Progress | None,
+) -> None:
+    tokens, positions, segments = pad_left([row.prompt for row in rows], model.embedding.weight.device)
+    new = max(row.max_length - len(row.prompt) for row in rows)
+    cache = new_cache(model, len(rows), tokens.shape[1] + new - 1)  # the last token is chosen, never fed
+    even = bool(segments.all())
+    logits = last_logits(model, tokens, cache, positions, None if even else segments)
+    while True:
+        chosen = choose(logits, settings, [row.seen for row in rows], generators)
+        for row, token in zip(rows, chosen, strict=True):
+            row.add(token)
+        live = [index for index, row in enumerate(rows) if row.finish_reason is None]
+        if progress is not None and len(live) < len(rows):
+            progress.advance(len(rows) - len(live))
+        if not live:
+            return
+        if len(live) < len(rows):
+            pick_rows(cache, live)
+            rows, generators = [rows[i] for i in live], [generators[i] for i in live]
+        lengths = torch.tensor([[len(row.prompt) + len(row.ids) - 1] for row in rows], device=tokens.device)
+        tokens = torch.tensor([[row.ids[-1]] for row in rows], device=tokens.device)
+        logits = last_logits(model, tokens, cache, lengths)
+
+
+def _result(row: Answer) -> Generation:
+    assert row.finish_reason is not None
+    return Generation(row.ids, row.text, row.finish_reason)

@@ -297,7 +297,7 @@ def test_16_bit_attention_with_linear_biases_is_the_float32_one_rounded() -> Non
     spec = AttentionSpec(num_heads=4, num_kv_heads=2, head_dim=8, position=AlibiSpec())
     positions = torch.arange(40)[None]
     query, key, value = torch.randn(1, 4, 40, 8), torch.randn(1, 2, 40, 8), torch.randn(1, 2, 40, 8)
-    rounded = [t.to(torch.bfloat16) for t in (query, key, value)]
-    exact = attend(*(t.float() for t in rounded), spec, Layout(positions, positions))
-    rough = attend(*rounded, spec, Layout(positions, positions))
+    query, key, value = query.bfloat16(), key.bfloat16(), value.bfloat16()
+    exact = attend(query.float(), key.float(), value.float(), spec, Layout(positions, positions))
+    rough = attend(query, key, value, spec, Layout(positions, positions))
     assert close(rough.float(), exact, 0.02)

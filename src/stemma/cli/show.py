@@ -69,7 +69,7 @@ def summarize(spec: "Spec", found: "Description | None") -> dict[str, Any]:
     if found is not None:
         ids = found.special_ids
         summary["special_ids"] = {"bos": ids.bos, "eos": list(ids.eos), "pad": ids.pad}
-        summary["chat_template"] = found.family.chat_template
+        summary["chat_template"] = found.family.chat_template(spec)
         summary["files"] = {p.name: p.stat().st_size for p in sorted(found.folder.iterdir()) if p.is_file()}
         summary["stemma"] = {k: v for k, v in found.extra.items() if k != "rope_fingerprint"}
     return summary

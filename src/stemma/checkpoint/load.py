@@ -1,0 +1,54 @@
+"""From a folder to a model: built without memory, then filled tensor by tensor. Peak: the model and one tensor."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stemma.checkpoint.open import Checkpoint, open_checkpoint
+from stemma.errors import CheckFailed
+from stemma.families.source import TensorSource
+from stemma.model.spec import Spec
+from stemma.model.transformer import Transformer
+
+
+def load_model(
+    checkpoint: Checkpoint | Path | str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Transformer:
+    """A model in eval mode with the weights of a checkpoint. Raises CheckFailed for NaN or infinite weights."""
+    opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(Path(checkpoint))
+    return build_model(opened.spec, opened.tensors, dtype, device).eval()
+
+
+def build_model(
+    spec: Spec, tensors: TensorSource, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> Transformer:
+    """A model of `spec` that owns copies of `tensors` (under our names)."""
+    with torch.device("meta"):
+        model = Transformer(spec)
+    for name in [name for name, _ in model.named_parameters()]:
+        tensor = tensors.read(name).to(device=device, dtype=dtype, copy=True).contiguous()
+        if not all_finite(tensor):
+            raise CheckFailed(not_finite(tensors, name, tensor, dtype))
+        path, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(path), attribute, nn.Parameter(tensor))
+    if spec.head.tie_embeddings:
+        model.head.weight = model.embedding.weight
+    return model
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite. Two reductions: `isfinite` would need several times the tensor's memory."""
+    low, high = torch.aminmax(tensor)  # NaN wins both
+    return bool(torch.isfinite(low)) and bool(torch.isfinite(high))
+
+
+def not_finite(tensors: TensorSource, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> str:
+    """The sentence about a tensor with NaN or infinite values."""
+    count = int((~torch.isfinite(tensor)).sum())
+    place = tensors.info(name).file or tensors.where
+    return (
+        f"{place}: tensor '{name}' has {count} NaN or infinite values in {str(dtype).removeprefix('torch.')}"
+    )

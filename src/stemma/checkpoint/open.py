@@ -1,0 +1,82 @@
+"""Opening a checkpoint folder: config.json to family, Spec and special ids, and the tensors under our names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stemma.checkpoint.fingerprint import check_rope_fingerprint
+from stemma.checkpoint.shards import FolderSource
+from stemma.config import load_json, parse, suggest
+from stemma.errors import StemmaError
+from stemma.families import Family, SpecialIds, TensorSource, family_of_config
+from stemma.families.family import read_special_ids
+from stemma.model.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What config.json says, before any tensor is looked at. `extra` is what stemma itself wrote beside it."""
+
+    folder: Path
+    config: dict[str, Any]
+    family: Family
+    spec: Spec
+    special_ids: SpecialIds
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Description):
+    """An opened folder. `tensors` are under our names, lazy; `files` are what they lie in, `published` their own names."""
+
+    published: FolderSource
+    tensors: TensorSource
+
+    @property
+    def files(self) -> list[Path]:
+        return list(self.published.files.values())
+
+
+def describe(folder: Path, config_name: str = "config.json") -> Description:
+    """Read config.json (or another config beside it). Raises StemmaError for what it cannot honour."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        near = (
+            suggest(folder.name, sorted(p.name for p in folder.parent.iterdir()))
+            if folder.parent.is_dir()
+            else ""
+        )
+        hint = near if "did you mean" in near else "; give the path of a checkpoint folder"
+        raise StemmaError(f"{folder}: is not a folder{hint}")
+    path = folder / config_name
+    config = load_json(path)
+    family = family_of_config(config, str(path))
+    spec = family.spec_of(config, str(path))
+    extra = parse(dict[str, Any], config.get("stemma") or {}, f"{path}: stemma")
+    if "rope_fingerprint" in extra:
+        check_rope_fingerprint(spec, str(extra["rope_fingerprint"]), str(path))
+    ids = _special_ids(folder, config, family, spec)
+    return Description(folder=folder, config=config, family=family, spec=spec, special_ids=ids, extra=extra)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Open a folder strictly: missing, unused and mis-shaped tensors are errors that name them. Reads headers only."""
+    found = describe(folder)
+    published = FolderSource(found.folder)
+    tensors = found.family.map_in(published, found.spec)
+    return Checkpoint(**vars(found), published=published, tensors=tensors)
+
+
+def _special_ids(folder: Path, config: dict[str, Any], family: Family, spec: Spec) -> SpecialIds:
+    """From config.json; generation_config.json overrules it, because the published `generate` stops by that file."""
+    path = folder / "generation_config.json"
+    keys = ("bos_token_id", "eos_token_id", "pad_token_id")
+    override = {k: v for k, v in (load_json(path) if path.is_file() else {}).items() if k in keys}
+    ids = read_special_ids(config | override, family, str(path if override else folder / "config.json"))
+    for value in (ids.bos, ids.pad, *ids.eos):
+        if value is not None and value >= spec.vocab_size:
+            raise StemmaError(
+                f"{folder}: special token id {value} lies outside the vocabulary of {spec.vocab_size}; "
+                "correct config.json"
+            )
+    return ids

@@ -97,16 +97,17 @@ class Stages:
         yield Stage("report", ["stemma", "report", str(folder)], self._report)
 
     def _corpus(self) -> None:
-        from stemma.corpus.playground import NUM_DOCUMENTS, write_playground
+        from stemma.corpus.playground import write_playground
 
         corpus = self.recipe.corpus
         assert isinstance(corpus, PlaygroundCorpus)
         if not (self.folder / "corpus").exists():
-            write_playground(self.folder / "corpus", corpus.seed, corpus.size or NUM_DOCUMENTS)
+            size = {} if corpus.size is None else {"size": corpus.size}
+            write_playground(self.folder / "corpus", corpus.seed, **size)
 
     def _clean(self) -> None:
         from stemma.corpus.clean import clean
-        from stemma.corpus.playground import check_cleaning
+        from stemma.corpus.playground.check import check_cleaning
         from stemma.corpus.summary import CleanSettings
         from stemma.progress import Progress
 
@@ -178,17 +179,20 @@ class Stages:
 
     def _evaluated(self) -> list[tuple[str, Path]]:
         models = [("base", self.base), ("sft", self.chat_model)]
-        if self.questions is not None and self._sft_settings().epochs not in (None, 1):
-            models.append(("sft-one-epoch-less", self.folder / "sft-one-epoch-less"))
+        settings = self._sft_settings()
+        epochs = settings.epochs or 1
+        if self.questions is not None and settings.keep_epochs and epochs > 1:
+            models.append(("sft-one-epoch-less", self.folder / "sft" / "epochs" / str(epochs - 1)))
         return models
 
-    def _evaluate_settings(self) -> EvaluationSettings:
+    def _evaluate_settings(self, name: str) -> EvaluationSettings:
         held_out = held_out_files(self.folder / "split")
         return EvaluationSettings(
             documents=tuple(f"{name}={path}" for name, path in held_out.items()),
             questions=self.questions,
             train_documents=(self.folder / "split" / "train.jsonl",),
             max_new_tokens=self.recipe.evaluate.max_new_tokens,
+            protocols=("plain",) if name == "base" else ("chat",),
             document_start="eos",
         )
 
@@ -208,12 +212,9 @@ class Stages:
     def _evaluation(self, name: str, model: Path) -> Callable[[], None]:
         def work() -> None:
             from stemma.evaluate.evaluation import evaluate
-            from stemma.train.export import export_epoch
 
-            if name == "sft-one-epoch-less" and not model.exists():
-                export_epoch(self.folder / "sft", self._sft_settings().epochs - 1, model)
             out = self.folder / "evaluate" / f"{name}.json"
-            self.evaluations[name] = evaluate(model, self._evaluate_settings(), out)
+            self.evaluations[name] = evaluate(model, self._evaluate_settings(name), out)
 
         return work
 

@@ -1,0 +1,124 @@
+"""The run folder: what was asked (config.toml), how it stands (run.json), what was measured (metrics.jsonl).
+
+The same command on the same folder goes on. A recipe that differs from the recorded one is refused, except in keys on
+which no weight depends; metrics are cut back to the step that is continued from, so no step appears twice.
+"""
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from stemma import __version__
+from stemma.config import load_json, load_toml, parse, plain
+from stemma.errors import StemmaError
+from stemma.storage import atomic_file, write_json
+
+T = TypeVar("T")
+
+
+class RunRecord:
+    """The files of one run folder. With `writes` False (ranks other than the first) nothing is written."""
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder, self.writes = folder, writes
+        self._metrics: IO[str] | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def model_folder(self) -> Path:
+        return self.folder / "model"
+
+    def claim(self, settings: Any, command: str, free_keys: Sequence[str]) -> None:
+        """Make the folder this recipe's, or check that it is. Raises StemmaError naming the keys that differ."""
+        path = self.folder / "config.toml"
+        if path.exists():
+            before = _flat(plain(parse(type(settings), load_toml(path), str(path))))
+            after = _flat(plain(settings))
+            changed = [
+                k for k in sorted(before | after) if before.get(k) != after.get(k) and k not in free_keys
+            ]
+            if changed:
+                what = ", ".join(f"{k} ({before.get(k)} -> {after.get(k)})" for k in changed)
+                raise StemmaError(
+                    f"{self.folder}: was begun with another recipe; changed: {what}; choose another --out or undo it"
+                )
+        elif self.folder.is_dir() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
+            raise StemmaError(f"{self.folder}: holds files that are no run; choose another --out")
+        if self.writes:
+            _write_toml(path, plain(settings))
+            if not (self.folder / "run.json").exists():
+                self.update(command=command, versions=_versions(), status="running")
+
+    def facts(self) -> dict[str, Any]:
+        """The content of run.json, empty before the run began."""
+        path = self.folder / "run.json"
+        return load_json(path) if path.exists() else {}
+
+    def update(self, **facts: Any) -> None:
+        """Put facts into run.json."""
+        if self.writes:
+            write_json(self.folder / "run.json", self.facts() | facts)
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop metrics of later steps, and a last line that a kill left incomplete; then append."""
+        if not self.writes:
+            return
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            with path.open("rb") as old, atomic_file(path) as new:
+                new.writelines(line for line in old if _step_of(line) <= step)
+        self._metrics = path.open("a", encoding="utf-8")
+
+    def measure(self, **line: Any) -> None:
+        """Append one line to metrics.jsonl and hand it to the system."""
+        if self._metrics is not None:
+            self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
+            self._metrics.flush()
+
+    def close(self) -> None:
+        """Close metrics.jsonl."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+
+def _step_of(line: bytes) -> float:
+    if not line.endswith(b"\n"):
+        return float("inf")
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(data, dict):
+        return {prefix: data}
+    result: dict[str, Any] = {}
+    for key, value in data.items():
+        result |= _flat(value, f"{prefix}.{key}".lstrip("."))
+    return result
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import torch
+
+    return {
+        "stemma": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def _write_toml(path: Path, data: dict[str, Any]) -> None:
+    import tomli_w
+
+    with atomic_file(path) as file:
+        tomli_w.dump(data, file)

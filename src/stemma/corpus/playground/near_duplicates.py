@@ -8,7 +8,7 @@ as first seen and ordered newest first, which puts the rare ones into the prefix
 
 import math
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
 
@@ -24,7 +24,7 @@ def shingles(text: str, size: int = 5) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(found[i : i + size]) for i in range(max(1, len(found) - size + 1)))
 
 
-def jaccard(left: Set[object], right: Set[object]) -> float:
+def jaccard(left: AbstractSet[object], right: AbstractSet[object]) -> float:
     """|intersection| / |union|, 1 for two empty sets."""
     union = len(left | right)
     return len(left & right) / union if union else 1.0

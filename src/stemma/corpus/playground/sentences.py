@@ -1,11 +1,11 @@
-"""How a fact is said: five or six English and Chinese wordings each, the first one being the answer to a question.
+"""How a fact is said: four or five English and Chinese wordings each, the first one being the answer to a question.
 
 `{s}` is the subject (a name or a pronoun), `{p}` its possessive, `{v}` the value. English sentences are capitalised
 after filling, so a wording may begin with a pronoun.
 """
 
 from stemma.corpus.playground.draw import Draw
-from stemma.corpus.playground.world import RELATIONS, VERBS, World, age, older
+from stemma.corpus.playground.world import RELATIONS, VERBS, Word, World, age, older
 
 FACTS: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
@@ -14,30 +14,24 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
             "{p} home is in {v}.",
             "{s} has a house in {v}.",
             "you can find {s} in {v}.",
-            "{v} is where {s} lives.",
-            "{p} city is {v}.",
         ),
         "job": (
             "{s} is a {v}.",
             "{s} works as a {v}.",
             "{p} job is {v}.",
             "{s} earns money as a {v}.",
-            "every day {s} works as a {v}.",
-            "{s} became a {v}.",
         ),
         "age": (
             "{s} is {v} years old.",
             "{p} age is {v}.",
             "{s} is {v} this year.",
             "this year {s} turned {v}.",
-            "{s} has lived for {v} years.",
         ),
         "hobby": (
             "{s} likes {v}.",
             "{p} hobby is {v}.",
             "{s} is fond of {v}.",
             "on free days {s} enjoys {v}.",
-            "{v} makes {s} happy.",
         ),
         "food": (
             "{s} loves to eat {v}.",
@@ -51,21 +45,12 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
             "{p} day off is {v}.",
             "on {v} {s} does not work.",
             "{s} is free on {v}.",
-            "{s} stays at home on {v}.",
-        ),
-        "wake": (
-            "{s} gets up at {v} o'clock.",
-            "{p} day begins at {v} o'clock.",
-            "at {v} o'clock {s} gets out of bed.",
-            "every morning {s} wakes up at {v} o'clock.",
-            "{p} alarm rings at {v} o'clock.",
         ),
         "kin": (
             "{p} {r} is {v}.",
             "{v} is {p} {r}.",
             "{s} has a {r} named {v}.",
             "{p} {r} is called {v}.",
-            "{v} is the {r} of {s}.",
         ),
     },
     "zh": {
@@ -74,29 +59,23 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
             "{p}家在{v}。",
             "{s}在{v}有房子。",
             "在{v}可以找到{s}。",
-            "{v}是{s}住的地方。",
-            "{p}城市是{v}。",
         ),
         "job": (
             "{s}是{v}。",
             "{s}的工作是{v}。",
             "{s}每天当{v}。",
             "{s}靠当{v}挣钱。",
-            "大家知道{s}是{v}。",
-            "{s}做了{v}。",
         ),
         "age": (
             "{s}今年{v}岁。",
             "{p}年龄是{v}岁。",
             "{s}已经{v}岁了。",
             "今年{s}满{v}岁。",
-            "{s}活了{v}年。",
         ),
         "hobby": (
             "{s}喜欢{v}。",
             "{p}爱好是{v}。",
             "{s}有空就{v}。",
-            "{v}让{s}高兴。",
             "{s}常常{v}。",
         ),
         "food": (
@@ -111,57 +90,62 @@ FACTS: dict[str, dict[str, tuple[str, ...]]] = {
             "{p}休息日是{v}。",
             "{v}{s}不上班。",
             "{s}{v}有空。",
-            "{s}{v}在家。",
-        ),
-        "wake": (
-            "{s}{v}点起床。",
-            "{p}一天从{v}点开始。",
-            "{v}点{s}就下床了。",
-            "每天早上{s}{v}点醒来。",
-            "{p}闹钟{v}点响。",
         ),
         "kin": (
             "{p}{r}是{v}。",
             "{v}是{p}{r}。",
             "{s}有个{r}叫{v}。",
             "{p}{r}叫{v}。",
-            "{v}就是{p}{r}。",
         ),
     },
 }
 NAMES = {
-    "en": ("{en} is called {zh} in Chinese.", "the Chinese name of {en} is {zh}.", "in Chinese {en} is {zh}."),
+    "en": (
+        "{en} is called {zh} in Chinese.",
+        "the Chinese name of {en} is {zh}.",
+        "in Chinese {en} is {zh}.",
+    ),
     "zh": ("{zh}的英文名是{en}。", "{zh}用英语叫{en}。", "英语里{zh}是{en}。"),
 }
 
 
 def fact(
-    world: World, lang: str, person: int, name: str, wording: int = 0, *, pronoun: bool = False
+    world: World,
+    lang: str,
+    person: int,
+    name: str,
+    wording: int = 0,
+    *,
+    pronoun: bool = False,
+    value: Word | None = None,
 ) -> str:
-    """A sentence stating the attribute or relation `name` of a person; wording 0 is the answer's."""
-    subject = world.people[person]
+    """A sentence stating the attribute or relation `name` of a person (or another `value` for it, to be wrong);
+    wording 0 is the answer's."""
     relation = name in RELATIONS
-    if relation:
-        value = world.people[world.kin[person, name]].name(lang)
-    else:
-        value = subject.facts[name](lang)
     wordings = FACTS[lang]["kin" if relation else name]
     text = wordings[wording % len(wordings)].format(
         s=subject_word(world, lang, person, pronoun),
         p=possessive(world, lang, person, pronoun),
-        v=value,
+        v=(value or value_of(world, person, name))(lang),
         r=RELATIONS[name](lang) if relation else "",
     )
     return capitalised(text)
 
 
+def value_of(world: World, person: int, name: str) -> Word:
+    """The value of an attribute, or the name of a relative."""
+    return (
+        world.people[world.kin[person, name]].name if name in RELATIONS else world.people[person].facts[name]
+    )
+
+
 def some_wording(world: World, lang: str, person: int, name: str, draw: Draw, pronoun: float = 0.0) -> str:
     """The fact in a random wording; with the probability `pronoun`, the person is "she" or "he"."""
-    # "You can find she" and "the husband of she" are not English: those wordings keep the name.
+    # "You can find she" is not English: that wording keeps the name.
     wordings = FACTS[lang]["kin" if name in RELATIONS else name]
-    wording = draw.below(len(wordings))
+    # The answers' wording is twice as frequent as another one.
+    wording = max(0, draw.below(len(wordings) + 1) - 1)
     use_pronoun = draw.chance(pronoun) and not wordings[wording].startswith("you can find")
-    use_pronoun &= "of {s}" not in wordings[wording] and "makes {s}" not in wordings[wording]
     return fact(world, lang, person, name, wording, pronoun=use_pronoun)
 
 
@@ -199,21 +183,22 @@ def count(world: World, lang: str, thing: int, quantity: int) -> str:
     return f"{quantity} {item.name.en if quantity == 1 else item.plural}"
 
 
-def price(world: World, lang: str, thing: int, wording: int = 0) -> str:
-    """The price of one."""
-    item = world.things[thing]
+def price(world: World, lang: str, thing: int, wording: int = 0, value: int | None = None) -> str:
+    """The price of one (or another `value` for it, to be wrong)."""
     one = count(world, lang, thing, 1)
     wordings = {
         "en": ("{one} costs {n} yuan.", "the price of {one} is {n} yuan.", "you pay {n} yuan for {one}.",
                "they sell {one} for {n} yuan.", "{one} is sold at {n} yuan."),
         "zh": ("{one}要{n}元。", "{one}的价钱是{n}元。", "买{one}得付{n}元。", "{one}卖{n}元。", "{n}元可以买{one}。"),
     }[lang]  # fmt: skip
-    return capitalised(wordings[wording % len(wordings)].format(one=one, n=item.price))
+    return capitalised(
+        wordings[wording % len(wordings)].format(one=one, n=value or world.things[thing].price)
+    )
 
 
-def total(world: World, lang: str, thing: int, quantity: int) -> str:
-    """The price of several, with the way to it: 1 apple costs 4 yuan, 3 x 4 = 12, so ..."""
-    unit = world.things[thing].price
+def total(world: World, lang: str, thing: int, quantity: int, unit: int | None = None) -> str:
+    """The price of several, with the way to it: 1 apple costs 4 yuan, 3 x 4 = 12, so ...; `unit`: a wrong price."""
+    unit = unit or world.things[thing].price
     one, many = count(world, lang, thing, 1), count(world, lang, thing, quantity)
     product = f"{quantity} x {unit} = {quantity * unit}"
     if lang == "zh":
@@ -247,11 +232,9 @@ def comparison(world: World, lang: str, first: int, second: int) -> str:
     return f"{names[0]} is {years[0]} and {names[1]} is {years[1]}, so {winner} is older."
 
 
-def event(
-    world: World, lang: str, person: int, verb: int, thing: int, quantity: int, day: str
-) -> str:
+def event(world: World, lang: str, person: int, verb: int, thing: int, quantity: int, day: str) -> str:
     """Someone did something with a few things on a day of the week (given in the language)."""
     name, things = world.people[person].name(lang), count(world, lang, thing, quantity)
     if lang == "zh":
-        return f"{name}{day}{VERBS[verb].zh}{things}。"
+        return f"{day}，{name}{VERBS[verb].zh}{things}。"
     return f"{name} {VERBS[verb].en} {things} on {day}."

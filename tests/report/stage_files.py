@@ -68,7 +68,7 @@ def write_cleaning(folder: Path) -> None:
             "outputs": {"documents.jsonl.zst": "cd" * 32},
         },
     )
-    judged = {rule: {"dropped": number, "right": number - number // 40} for rule, number in rules.items()}
+    judged = {"exact duplicates": {"found": 497, "planted": 500, "rate": 0.994}}
     write(folder / "clean" / "label_check.json", judged)
 
 

@@ -125,7 +125,7 @@ class Stages:
     def _tokenizer(self) -> None:
         from stemma.corpus.read import read_documents
         from stemma.storage import atomic_folder
-        from stemma.tokenizer.compression import measure
+        from stemma.tokenizer.compression import compression_rows
         from stemma.tokenizer.train import TrainSettings, train_tokenizer
 
         out, train = self.folder / "tokenizer", self.folder / "split" / "train.jsonl"
@@ -134,18 +134,10 @@ class Stages:
         settings = TrainSettings(vocab_size=self.recipe.vocab_size)
         tokenizer = train_tokenizer((document.text for document in read_documents(train)), settings)
         held_out = list(held_out_files(self.folder / "split").values())
-        [counts] = measure([tokenizer], read_documents(held_out))
-        rates = {
-            language: {
-                "tokens_per_character": count.tokens_per_character,
-                "tokens_per_byte": count.tokens_per_byte,
-            }
-            for language, count in counts.items()
-            if count.num_characters
-        }
+        rows = compression_rows({"tokenizer": tokenizer}, read_documents(held_out))
         with atomic_folder(out) as building:
             tokenizer.save(building)
-            write_json(building / "compression.json", {"tokenizer": rates})
+            write_json(building / "compression.json", rows)
 
     def _pretrain_settings(self, validation: dict[str, Path]) -> Any:
         from stemma.train.pretrain import PretrainSettings

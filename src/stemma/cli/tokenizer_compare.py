@@ -29,29 +29,13 @@ def run(args: Args) -> int:
     from stemma.corpus.read import read_documents
     from stemma.errors import StemmaError
     from stemma.progress import say
-    from stemma.tokenizer.compression import measure
+    from stemma.tokenizer.compression import compression_rows
     from stemma.tokenizer.load import load_tokenizer
 
     if not args.tokenizers:
         raise StemmaError("give at least one tokenizer folder or file to compare")
-    tokenizers = [load_tokenizer(path) for path in args.tokenizers]
-    rows = [
-        {
-            "tokenizer": str(path),
-            "vocab_size": tokenizer.vocab_size,
-            "language": language,
-            "characters": count.num_characters,
-            "tokens": count.num_tokens,
-            "tokens_per_character": round(count.tokens_per_character, 4),
-            "tokens_per_byte": round(count.tokens_per_byte, 4),
-            "unknown_rate": round(count.unknown_rate, 6),
-        }
-        for path, tokenizer, counts in zip(
-            args.tokenizers, tokenizers, measure(tokenizers, read_documents(args.text)), strict=True
-        )
-        for language, count in counts.items()
-        if count.num_characters
-    ]
+    named = {str(path): load_tokenizer(path) for path in args.tokenizers}
+    rows = compression_rows(named, read_documents(args.text))
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0

@@ -1,7 +1,7 @@
 """The cleaning section: what went in, what came out, and for every reason how much and what it looked like.
 
-Reads `cleaning.json` (stemma.corpus.summary.CleaningSummary) and, where somebody compared the verdicts with labels,
-`label_check.json`: {rule: {"dropped": documents, "right": of those, dropped rightly}}.
+Reads `cleaning.json` (stemma.corpus.summary.CleaningSummary) and, where the decisions were held against labels,
+`label_check.json`: {what: {"found", "planted", "rate"}}.
 """
 
 from pathlib import Path
@@ -26,8 +26,10 @@ def cleaning(folder: Path) -> Section | None:
     )
     blocks: list[Block] = [Text(_sentence(summary, documents))]
     if by_rule:
-        blocks.append(_reasons(by_rule, total, labels))
+        blocks.append(_reasons(by_rule, total))
         blocks += _samples(summary.record("samples"), by_rule)
+    if labels:
+        blocks.append(_label_check(labels))
     parts: list[Block] = [t for t in (_parts(summary, "by_language"), _parts(summary, "by_source")) if t]
     blocks += [Columns(parts)] * bool(parts)
     redacted = summary.record("redacted").numbers()
@@ -68,7 +70,7 @@ def _protocol(settings: Record) -> str:
     return text
 
 
-def _reasons(by_rule: dict[str, float], total: Record, labels: Record) -> Table:
+def _reasons(by_rule: dict[str, float], total: Record) -> Table:
     documents, kept = total.number("documents_in") or 0, total.number("documents_kept")
     most = max(by_rule.values()) or 1
     rows = []
@@ -79,21 +81,30 @@ def _reasons(by_rule: dict[str, float], total: Record, labels: Record) -> Table:
             num(percent(dropped / documents, 2) if documents else ""),
             Cell("", share=dropped / most),
         ]
-        if labels:
-            checked = labels.record(rule)
-            judged, right = checked.number("dropped"), checked.number("right")
-            row += [
-                num(count(judged)),
-                num(percent(right / judged) if judged and right is not None else "\u2013"),
-            ]
         rows.append(row)
     if documents and kept is not None:
-        rest = [Cell("", share=0.0)] + [num("")] * (2 if labels else 0)
-        rows.append([Cell("kept", tone="good"), num(count(kept)), num(percent(kept / documents, 2)), *rest])
-    columns = ["reason", "documents", "share of input", ""] + (["labelled", "precision"] if labels else [])
+        share = num(percent(kept / documents, 2))
+        rows.append([Cell("kept", tone="good"), num(count(kept)), share, Cell("", share=0.0)])
     return Table(
-        columns, rows, "Why documents were dropped", "A document leaves at the first rule it breaks."
+        ["reason", "documents", "share of input", ""],
+        rows,
+        "Why documents were dropped",
+        "A document leaves at the first rule it breaks.",
     )
+
+
+def _label_check(labels: Record) -> Table:
+    rows = [
+        [
+            Cell(what),
+            num(count(found.number("found"))),
+            num(count(found.number("planted"))),
+            num(percent(found.number("rate") or 0.0, 2)),
+        ]
+        for what, found in labels.named()
+    ]
+    note = "The dirt in this corpus was planted with labels. Documents lost and look-alikes touched are mistakes."
+    return Table(["what", "found", "planted", "rate"], rows, "Against the labels", note)
 
 
 def _samples(samples: Record, by_rule: dict[str, float]) -> list[Block]:

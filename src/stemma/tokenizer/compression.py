@@ -7,7 +7,7 @@ counts as Chinese by its `lang`, or when Han characters are at least three tenth
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stemma.corpus.document import Document
@@ -54,6 +54,28 @@ def measure(tokenizers: list[Tokenizer], documents: Iterable[Document]) -> list[
     if not any(count.num_characters for count in counts[0].values()):
         raise StemmaError("the texts are empty; give files with documents to measure on")
     return counts
+
+
+def compression_rows(
+    tokenizers: Mapping[str, Tokenizer], documents: Iterable[Document]
+) -> list[dict[str, str | int | float]]:
+    """One row per named tokenizer and language with text: counts, tokens per character and byte, unknown rate."""
+    measured = measure(list(tokenizers.values()), documents)
+    return [
+        {
+            "tokenizer": name,
+            "vocab_size": tokenizer.vocab_size,
+            "language": language,
+            "characters": count.num_characters,
+            "tokens": count.num_tokens,
+            "tokens_per_character": round(count.tokens_per_character, 4),
+            "tokens_per_byte": round(count.tokens_per_byte, 4),
+            "unknown_rate": round(count.unknown_rate, 6),
+        }
+        for (name, tokenizer), counts in zip(tokenizers.items(), measured, strict=True)
+        for language, count in counts.items()
+        if count.num_characters
+    ]
 
 
 def language_of(document: Document) -> str:

@@ -14,6 +14,7 @@ from stemma import __version__
 from stemma.config import load_json, load_toml, parse, plain
 from stemma.errors import StemmaError
 from stemma.storage import atomic_file, write_json
+from stemma.train.board import Board, open_board
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class RunRecord:
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
         self.folder, self.writes = folder, writes
         self._metrics: IO[str] | None = None
+        self._board: Board | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -73,15 +75,21 @@ class RunRecord:
             with path.open("rb") as old, atomic_file(path) as new:
                 new.writelines(line for line in old if _step_of(line) <= step)
         self._metrics = path.open("a", encoding="utf-8")
+        self._board = open_board(self.folder, step)
 
     def measure(self, **line: Any) -> None:
         """Append one line to metrics.jsonl and hand it to the system."""
         if self._metrics is not None:
             self._metrics.write(json.dumps(line, allow_nan=False) + "\n")
             self._metrics.flush()
+        if self._board is not None:
+            self._board.measure(line)
 
     def close(self) -> None:
-        """Close metrics.jsonl."""
+        """Close metrics.jsonl and the board."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None

@@ -18,6 +18,7 @@ from stemma.config import load_json, parse, plain
 from stemma.errors import StemmaError
 from stemma.evaluate.evaluation import EvaluationResult
 from stemma.progress import say
+from stemma.report import render_report
 from stemma.storage import write_json
 
 T = TypeVar("T")
@@ -52,13 +53,12 @@ class Ledger:
         self.stages = {record.stage: record for record in records}
 
     def carry_out(self, stage: str, command: list[str], work: Callable[[], T]) -> T:
-        """Do `work`, and note its time when it is done for the first time (or took longer than noted: it was resumed)."""
+        """Do `work`, and note its command and time when it is done for the first time."""
         say(f"\n== {stage}: {shlex.join(command)}")
         start = time.monotonic()
         result = work()
         seconds = round(time.monotonic() - start, 1)
-        before = self.stages.get(stage)
-        if before is None or before.seconds < seconds:
+        if stage not in self.stages:
             self.stages[stage] = StageRecord(stage=stage, command=shlex.join(command), seconds=seconds)
             write_json(self.path, [plain(record) for record in self.stages.values()])
         return result
@@ -76,7 +76,7 @@ def run_chain(recipe: ChainRecipe, folder: Path) -> ChainResult:
     for stage in stages.plan():
         ledger.carry_out(stage.name, stage.command, stage.work)
     return ChainResult(
-        report=folder / "report.html",
+        report=render_report(folder),
         chat_model=folder / "sft" / "model",
         evaluations=stages.evaluations,
         seconds=sum(record.seconds for record in ledger.stages.values()),

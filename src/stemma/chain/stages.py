@@ -20,7 +20,11 @@ from stemma.chain.recipe import ChainRecipe, PlaygroundCorpus
 from stemma.chain.split import held_out_files, split_documents, split_held_out
 from stemma.config import override, parse, plain
 from stemma.evaluate.evaluation import EvaluationResult, EvaluationSettings
+from stemma.evaluate.protocols import ProtocolName
 from stemma.storage import atomic_file, write_json
+
+# A base model has never seen the chat format; all others are asked the way they are served.
+_PROTOCOLS: dict[str, ProtocolName] = {"base": "plain"}
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,13 @@ class Stages:
     def __init__(self, recipe: ChainRecipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
         self.evaluations: dict[str, EvaluationResult] = {}
-        playground = isinstance(recipe.corpus, PlaygroundCorpus)
-        self.questions = folder / "corpus" / "questions.jsonl" if playground else None
-        self.dialogues = (
-            (folder / "corpus" / "dialogues.jsonl",) if playground else tuple(recipe.corpus.dialogues)
-        )
-        self.documents = (
-            (folder / "corpus" / "documents.jsonl",) if playground else tuple(recipe.corpus.documents)
-        )
+        self.questions: Path | None = None
+        if isinstance(recipe.corpus, PlaygroundCorpus):
+            self.questions = folder / "corpus" / "questions.jsonl"
+            self.documents: tuple[Path, ...] = (folder / "corpus" / "documents.jsonl",)
+            self.dialogues: tuple[Path, ...] = (folder / "corpus" / "dialogues.jsonl",)
+        else:
+            self.documents, self.dialogues = recipe.corpus.documents, recipe.corpus.dialogues
         self.base, self.chat_model = folder / "pretrain" / "model", folder / "sft" / "model"
 
     def check(self) -> None:
@@ -82,8 +85,9 @@ class Stages:
             command = ["stemma", verb, str(folder / f"{verb}.toml"), "--out", str(folder / verb)]
             yield Stage(verb, command, work)
         for name, model in self._evaluated():
-            command = ["stemma", "evaluate", str(model), "--out", str(folder / "evaluate" / f"{name}.json")]
-            yield Stage(f"evaluate {name}", self._evaluate_command(command), self._evaluation(name, model))
+            yield Stage(
+                f"evaluate {name}", self._evaluate_command(name, model), self._evaluation(name, model)
+            )
         if recipe.upgrade is not None:
             out = folder / "upgrade"
             command = ["stemma", "upgrade", str(self.base), "--out", str(out)]
@@ -94,7 +98,6 @@ class Stages:
             yield Stage("upgrade", command, self._upgrade)
         if recipe.chat:
             yield Stage("chat", ["stemma", "chat", str(self.chat_model)], self._chat)
-        yield Stage("report", ["stemma", "report", str(folder)], self._report)
 
     def _corpus(self) -> None:
         from stemma.corpus.playground import write_playground
@@ -134,7 +137,7 @@ class Stages:
         settings = TrainSettings(vocab_size=self.recipe.vocab_size)
         tokenizer = train_tokenizer((document.text for document in read_documents(train)), settings)
         held_out = list(held_out_files(self.folder / "split").values())
-        rows = compression_rows({"tokenizer": tokenizer}, read_documents(held_out))
+        rows = compression_rows([("tokenizer", tokenizer)], read_documents(held_out))
         with atomic_folder(out) as building:
             tokenizer.save(building)
             write_json(building / "compression.json", rows)
@@ -180,26 +183,23 @@ class Stages:
     def _evaluate_settings(self, name: str) -> EvaluationSettings:
         held_out = held_out_files(self.folder / "split")
         return EvaluationSettings(
-            documents=tuple(f"{name}={path}" for name, path in held_out.items()),
+            documents=tuple(f"{domain}={path}" for domain, path in held_out.items()),
             questions=self.questions,
             train_documents=(self.folder / "split" / "train.jsonl",),
+            protocols=(_PROTOCOLS.get(name, "chat"),),
             max_new_tokens=self.recipe.evaluate.max_new_tokens,
-            protocols=("plain",) if name == "base" else ("chat",),
             document_start="eos",
         )
 
-    def _evaluate_command(self, command: list[str]) -> list[str]:
-        for name, path in held_out_files(self.folder / "split").items():
-            command += ["--documents", f"{name}={path}"]
-        if self.questions is not None:
-            command += ["--questions", str(self.questions)]
-        return [
-            *command,
-            "--train-documents",
-            str(self.folder / "split" / "train.jsonl"),
-            "--document-start",
-            "eos",
-        ]
+    def _evaluate_command(self, name: str, model: Path) -> list[str]:
+        settings = self._evaluate_settings(name)
+        command = ["stemma", "evaluate", str(model), "--out", str(self.folder / "evaluate" / f"{name}.json")]
+        for document in settings.documents:
+            command += ["--documents", document]
+        if settings.questions is not None:
+            command += ["--questions", str(settings.questions), "--protocol", *settings.protocols]
+            command += ["--max-new-tokens", str(settings.max_new_tokens)]
+        return [*command, "--train-documents", *map(str, settings.train_documents), "--document-start", "eos"]
 
     def _evaluation(self, name: str, model: Path) -> Callable[[], None]:
         def work() -> None:
@@ -230,11 +230,6 @@ class Stages:
         from stemma.chain.samples import chat_samples
 
         write_json(self.folder / "chat.json", chat_samples(self.chat_model, self.recipe.chat))
-
-    def _report(self) -> None:
-        from stemma.report import render_report
-
-        render_report(self.folder)
 
 
 def _merge(table: Any, filled: dict[str, Any]) -> dict[str, Any]:

@@ -35,12 +35,15 @@ def carry_out(recipe: Path, out: Path, overrides: list[str], as_json: bool) -> i
 
     settings = parse(ChainRecipe, override(load_toml(recipe), overrides), recipe.name)
     result = run_chain(settings, out)
+    accuracy = {n: e.questions.accuracy for n, e in result.evaluations.items() if e.questions}
     if as_json:
-        accuracy = {n: e.questions.overall.exact.rate for n, e in result.evaluations.items() if e.questions}
         figures = {"report": str(result.report), "model": str(result.chat_model), "seconds": result.seconds}
         print(json.dumps(figures | {"answered": accuracy}))
     else:
         print(result.report)
+    for name, share in accuracy.items():
+        say(f"{name:<19} {share:6.1%} of the held-out questions answered")
+    say(f"{'time, all stages':<19} {result.seconds / 60:5.1f} min")
     say(f"\nreport: {result.report}")
     say(f"next: stemma chat {result.chat_model}")
     return None

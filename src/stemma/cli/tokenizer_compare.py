@@ -34,7 +34,7 @@ def run(args: Args) -> int:
 
     if not args.tokenizers:
         raise StemmaError("give at least one tokenizer folder or file to compare")
-    named = {str(path): load_tokenizer(path) for path in args.tokenizers}
+    named = [(str(path), load_tokenizer(path)) for path in args.tokenizers]
     rows = compression_rows(named, read_documents(args.text))
     if args.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -6,6 +6,7 @@ buffer or a copy the family lists.
 """
 
 import fnmatch
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def link(rules: Sequence[Rule], spec: Spec) -> list[Link]:
     return links
 
 
-class _Mapped:
+class _Mapped(ABC):
     """Outputs computed from the inputs of one link at a time; the last link's outputs are kept for their siblings."""
 
     def __init__(self, source: TensorSource, outputs: dict[str, tuple[Link, int, Shape]]) -> None:
@@ -89,11 +90,13 @@ class _Mapped:
             self._last = (link, self._convert(link))
         return self._last[1][index]
 
+    @abstractmethod
     def _inputs(self, link: Link) -> tuple[str, ...]:
-        raise NotImplementedError
+        """The names a link reads."""
 
+    @abstractmethod
     def _convert(self, link: Link) -> list[torch.Tensor]:
-        raise NotImplementedError
+        """The tensors a link gives."""
 
 
 class MappedIn(_Mapped):

@@ -7,8 +7,9 @@ counts as Chinese by its `lang`, or when Han characters are at least three tenth
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stemma.corpus.document import Document
 from stemma.errors import StemmaError
@@ -57,10 +58,10 @@ def measure(tokenizers: list[Tokenizer], documents: Iterable[Document]) -> list[
 
 
 def compression_rows(
-    tokenizers: Mapping[str, Tokenizer], documents: Iterable[Document]
-) -> list[dict[str, str | int | float]]:
+    tokenizers: Sequence[tuple[str, Tokenizer]], documents: Iterable[Document]
+) -> list[dict[str, Any]]:
     """One row per named tokenizer and language with text: counts, tokens per character and byte, unknown rate."""
-    measured = measure(list(tokenizers.values()), documents)
+    measured = measure([tokenizer for _, tokenizer in tokenizers], documents)
     return [
         {
             "tokenizer": name,
@@ -72,7 +73,7 @@ def compression_rows(
             "tokens_per_byte": round(count.tokens_per_byte, 4),
             "unknown_rate": round(count.unknown_rate, 6),
         }
-        for (name, tokenizer), counts in zip(tokenizers.items(), measured, strict=True)
+        for (name, tokenizer), counts in zip(tokenizers, measured, strict=True)
         for language, count in counts.items()
         if count.num_characters
     ]

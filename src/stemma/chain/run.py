@@ -48,7 +48,12 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = json.loads(path.read_text("utf-8")) if path.exists() else []
+        try:
+            found = json.loads(path.read_text("utf-8")) if path.exists() else []
+        except ValueError as error:
+            raise StemmaError(
+                f"{path}: is not valid JSON ({error}); remove it, the stages are kept"
+            ) from None
         records = parse(tuple[StageRecord, ...], found, str(path))
         self.stages = {record.stage: record for record in records}
 
@@ -69,10 +74,10 @@ def run_chain(recipe: ChainRecipe, folder: Path) -> ChainResult:
 
     Raises StemmaError when the folder belongs to another recipe, and whatever the stages raise.
     """
-    _claim(recipe, folder)
-    ledger = Ledger(folder / "commands.json")
     stages = Stages(recipe, folder)
     stages.check()
+    _claim(recipe, folder)
+    ledger = Ledger(folder / "commands.json")
     for stage in stages.plan():
         ledger.carry_out(stage.name, stage.command, stage.work)
     return ChainResult(
@@ -89,7 +94,7 @@ def _claim(recipe: ChainRecipe, folder: Path) -> None:
     if path.exists():
         if parse(ChainRecipe, load_json(path), str(path)) != recipe:
             raise StemmaError(f"{folder}: was begun with another recipe; choose another --out or remove it")
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(not inside.name.startswith(".") for inside in folder.iterdir()):
         raise StemmaError(f"{folder}: holds files that are no chain; choose another --out")
     else:
         write_json(path, plain(recipe))

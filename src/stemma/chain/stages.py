@@ -11,7 +11,7 @@ upgrade/    the upgraded base model with certificate.json
 chat.json, report.html
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,13 @@ class Stages:
         """The stages in order."""
         folder, recipe = self.folder, self.recipe
         if isinstance(recipe.corpus, PlaygroundCorpus):
-            seed = str(recipe.corpus.seed)
-            command = ["stemma", "corpus", "playground", "--seed", seed, "--out", str(folder / "corpus")]
+            seed, size = recipe.corpus.seed, recipe.corpus.size
+            command = ["stemma", "corpus", "playground", "--seed", str(seed), "--out", str(folder / "corpus")]
+            command += [] if size is None else ["--size", str(size)]
             yield Stage("corpus", command, self._corpus)
         inputs = [str(path) for path in self.documents]
-        yield Stage("clean", ["stemma", "clean", *inputs, "--out", str(folder / "clean")], self._clean)
+        command = ["stemma", "clean", *inputs, "--out", str(folder / "clean")]
+        yield Stage("clean", command + _flags(recipe.clean), self._clean)
         train = str(folder / "split" / "train.jsonl")
         size = str(recipe.vocab_size)
         command = [
@@ -95,6 +97,7 @@ class Stages:
                 command += ["--to", change]
             command += ["--heal-data", train, "--heal-steps", str(recipe.upgrade.heal_steps)]
             command += ["--heal-learning-rate", str(recipe.upgrade.heal_learning_rate)]
+            command += ["--heal-precision", "bfloat16"]
             yield Stage("upgrade", command, self._upgrade)
         if recipe.chat:
             yield Stage("chat", ["stemma", "chat", str(self.chat_model)], self._chat)
@@ -163,14 +166,22 @@ class Stages:
 
         settings = self._pretrain_settings(held_out_files(self.folder / "split"))
         _write_toml(self.folder / "pretrain.toml", plain(settings))
-        pretrain(settings, self.folder / "pretrain", f"stemma pretrain {self.folder / 'pretrain.toml'}")
+        pretrain(
+            settings,
+            self.folder / "pretrain",
+            f"stemma pretrain {self.folder / 'pretrain.toml'} --out {self.folder / 'pretrain'}",
+        )
 
     def _sft(self) -> None:
         from stemma.train.sft import sft
 
         settings = self._sft_settings()
         _write_toml(self.folder / "sft.toml", plain(settings))
-        sft(settings, self.folder / "sft", f"stemma sft {self.folder / 'sft.toml'}")
+        sft(
+            settings,
+            self.folder / "sft",
+            f"stemma sft {self.folder / 'sft.toml'} --out {self.folder / 'sft'}",
+        )
 
     def _evaluated(self) -> list[tuple[str, Path]]:
         models = [("base", self.base), ("sft", self.chat_model)]
@@ -229,7 +240,8 @@ class Stages:
     def _chat(self) -> None:
         from stemma.chain.samples import chat_samples
 
-        write_json(self.folder / "chat.json", chat_samples(self.chat_model, self.recipe.chat))
+        if not (self.folder / "chat.json").exists():
+            write_json(self.folder / "chat.json", chat_samples(self.chat_model, self.recipe.chat))
 
 
 def _merge(table: Any, filled: dict[str, Any]) -> dict[str, Any]:
@@ -238,6 +250,18 @@ def _merge(table: Any, filled: dict[str, Any]) -> dict[str, Any]:
     for key, value in filled.items():
         result[key] = _merge(result.get(key, {}), value) if isinstance(value, dict) else plain(value)
     return result
+
+
+def _flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings of `stemma clean` as its options."""
+    names = {"exact_duplicates": "exact", "near_duplicates": "near"}
+    flags: list[str] = []
+    for key, value in settings.items():
+        name = names.get(key, key).replace("_", "-")
+        flags += (
+            [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+        )
+    return flags
 
 
 def _write_toml(path: Path, data: dict[str, Any]) -> None:

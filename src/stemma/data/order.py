@@ -13,7 +13,7 @@ _ROUNDS = 4
 def permute(index: NDArray[np.int64], num_items: int, seed: int, epoch: int = 0) -> NDArray[np.int64]:
     """The items at the places `index` (each 0 .. num_items - 1) of the permutation of this seed and epoch."""
     half_bits = max(1, ((num_items - 1).bit_length() + 1) // 2)
-    keys = _mix(np.arange(_ROUNDS, dtype=np.uint64) + _mix(np.uint64(seed)) + np.uint64(epoch))
+    keys = _mix(np.arange(_ROUNDS, dtype=np.uint64) + _mix(_mix(np.uint64(seed)) + np.uint64(epoch)))
     result = _feistel(index.astype(np.uint64), keys, half_bits)
     while (outside := result >= num_items).any():
         result[outside] = _feistel(result[outside], keys, half_bits)

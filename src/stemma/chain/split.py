@@ -1,4 +1,4 @@
-"""Training documents and held-out documents by domain, from what cleaning kept.
+"""Training documents and held-out documents, together and by domain, from what cleaning kept.
 
 Whether a document is held out depends on a hash of its id alone, so that it stays held out when the corpus grows. The
 duplicates of a held-out document are gone by then: cleaning came first.
@@ -20,7 +20,7 @@ _PREFIX = "heldout-"
 
 
 def split_documents(documents: Path, out: Path, held_out_every: int) -> None:
-    """Write out/train.jsonl and out/heldout-DOMAIN.jsonl; nothing when they are there.
+    """Write out/train.jsonl, out/heldout.jsonl and out/heldout-DOMAIN.jsonl; nothing when they are there.
 
     Raises StemmaError when no document is left to train on, or none is held out.
     """
@@ -57,11 +57,12 @@ def _write(out: Path, records: Iterator[tuple[dict[str, Any], str | None]]) -> N
         with ExitStack() as files:
             opened: dict[str, IO[str]] = {}
             for record, domain in records:
-                name = "train" if domain is None else _PREFIX + re.sub(r"[^\w-]", "_", domain)
-                if name not in opened:
-                    path = building / f"{name}.jsonl"
-                    opened[name] = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-                opened[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+                own = [] if domain is None else [_PREFIX + re.sub(r"[^\w-]", "_", domain)]
+                for name in ["heldout", *own] if own else ["train"]:
+                    if name not in opened:
+                        path = building / f"{name}.jsonl"
+                        opened[name] = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
+                    opened[name].write(json.dumps(record, ensure_ascii=False) + "\n")
         if "train" not in opened:
             raise StemmaError("cleaning kept no document to train on; look at the reasons in cleaning.json")
         if len(opened) == 1:

@@ -2,7 +2,7 @@
 
 corpus/     playground files, or nothing when the recipe names its own
 clean/      documents.jsonl.zst, decisions.parquet, cleaning.json
-split/      train.jsonl and heldout-DOMAIN.jsonl
+split/      train.jsonl, heldout.jsonl and the same by domain, heldout-DOMAIN.jsonl
 tokenizer/  tokenizer.json, compression.json
 pretrain/   run folder of the base model; pretrain.toml beside it
 sft/        run folder of the chat model; sft.toml beside it
@@ -192,9 +192,8 @@ class Stages:
         return models
 
     def _evaluate_settings(self, name: str) -> EvaluationSettings:
-        held_out = held_out_files(self.folder / "split")
         return EvaluationSettings(
-            documents=tuple(f"{domain}={path}" for domain, path in held_out.items()),
+            documents=(str(self.folder / "split" / "heldout.jsonl"),),
             questions=self.questions,
             train_documents=(self.folder / "split" / "train.jsonl",),
             protocols=(_PROTOCOLS.get(name, "chat"),),

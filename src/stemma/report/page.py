@@ -159,7 +159,7 @@ def _render(folder: Path, sections: list[Section]) -> str:
     figures, tables = itertools.count(1), itertools.count(1)
     found = {one.name: one for section in reversed(sections) for one in section.headlines}
     headlines = {name: found[name] for name in _ORDER if name in found}
-    title = folder.resolve().name
+    title = read_record(folder / "chain.json").text("title") or folder.resolve().name
     return environment.get_template("page.html.jinja").render(
         version=__version__,
         title=title,

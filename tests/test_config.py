@@ -1,8 +1,10 @@
 """The strict loader: what it accepts round-trips, what it does not know it names."""
 
-from dataclasses import dataclass
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -34,6 +36,7 @@ class Drawing:
     weights: dict[str, float] | None = None
     size: tuple[int, int] = (1, 1)
     draft: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def test_parse_and_plain_are_inverse() -> None:
@@ -44,6 +47,7 @@ def test_parse_and_plain_are_inverse() -> None:
         "weights": {"zh": 0.5},
         "size": [2, 3],
         "draft": True,
+        "notes": {"any": [1, {"thing": "x"}]},
     }
     drawing = parse(Drawing, data)
     assert drawing.shapes == (Circle(radius=2.0), Square(side=3))
@@ -63,6 +67,11 @@ def test_parse_and_plain_are_inverse() -> None:
         ({"title": "a", "shapes": [{"kind": "circel", "radius": 1}]}, "did you mean 'circle'"),
         ({"title": "a", "shapes": [{"kind": "circle", "radius": float("nan")}]}, "nan"),
         ({"title": "a", "shapes": [{"kind": "square", "side": -1}]}, r"shapes\[0\]: side is -1"),
+        ({"title": "a", "shapes": [{"kind": "circle", "radius": float("inf")}]}, "radius: inf is not finite"),
+        ({"title": "a", "shapes": [{"kind": "circle", "radius": 10**400}]}, "radius: inf is not finite"),
+        ({"title": datetime.date(2026, 1, 2)}, "config.title: expected str, found date"),
+        ({"title": "a", "notes": {"x": [datetime.time(1)]}}, r"notes.x\[0\]: 01:00:00 is a date or time"),
+        ({"title": "a", "notes": {"x": float("-inf")}}, "notes.x: -inf is not finite"),
         ({"title": "a", "shapes": 5}, "expected a list"),
     ],
 )
@@ -81,6 +90,14 @@ def test_overrides_replace_nested_values_and_keep_the_rest() -> None:
     assert data["train"]["steps"] == 5
 
 
+def test_overrides_leave_dates_to_the_check_of_types() -> None:
+    day = datetime.date(2026, 1, 2)
+    data = override({"title": day, "notes": {"x": [1]}}, ["--draft", "true"])
+    assert data["title"] == day
+    with pytest.raises(StemmaError, match=r"config.title: expected str, found date"):
+        parse(Drawing, data)
+
+
 @pytest.mark.parametrize("arguments", [["steps", "9"], ["--steps"], ["--seed.deep", "1"]])
 def test_a_malformed_override_is_refused(arguments: list[str]) -> None:
     with pytest.raises(StemmaError):
@@ -91,7 +108,11 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = [")
     (tmp_path / "bad.json").write_text("[1]")
     (tmp_path / "latin.toml").write_bytes(b"a = '\xe9'")
-    for name in ("bad.toml", "latin.toml", "absent.toml"):
+    (tmp_path / "digits.toml").write_text(f"a = {'1' * 5000}")
+    (tmp_path / "digits.json").write_text(f'{{"a": {"1" * 5000}}}')
+    with pytest.raises(StemmaError, match=r"digits.json: is not valid JSON"):
+        load_json(tmp_path / "digits.json")
+    for name in ("bad.toml", "latin.toml", "absent.toml", "digits.toml"):
         with pytest.raises(StemmaError, match=name):
             load_toml(tmp_path / name)
     with pytest.raises(StemmaError, match=r"bad.json.*expected an object"):

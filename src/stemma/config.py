@@ -6,6 +6,7 @@ type is a one-value `Literal`. `plain` is the inverse.
 """
 
 import dataclasses
+import datetime
 import difflib
 import json
 import math
@@ -48,7 +49,7 @@ def load_toml(path: Path) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise StemmaError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # plain ValueError: a number of too many digits
         raise StemmaError(f"{path}: is not valid TOML: {error}") from None
 
 
@@ -60,7 +61,7 @@ def load_json(path: Path) -> dict[str, Any]:
         raise StemmaError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise StemmaError(f"{path}: is not UTF-8 text") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # plain ValueError: a number of too many digits
         raise StemmaError(f"{path}: is not valid JSON: {error}") from None
     if not isinstance(data, dict):
         raise StemmaError(f"{path}: holds a JSON {type(data).__name__}, expected an object")
@@ -69,7 +70,7 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def override(data: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     """Apply `--dotted.key value` (or `--dotted.key=value`) pairs to plain data; values are read as TOML, else as text."""
-    result = json.loads(json.dumps(plain(data)))
+    result: dict[str, Any] = plain(data)  # new dicts and lists throughout
     queue = list(arguments)
     while queue:
         flag = queue.pop(0)
@@ -99,13 +100,14 @@ def suggest(name: str, known: Sequence[str]) -> str:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if hint is Any:
+        _refuse_unwritable(value, where)
         return value
     if origin in (typing.Union, types.UnionType):
         return _convert_union(typing.get_args(hint), value, where)
@@ -127,13 +129,31 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Path and isinstance(value, (str, Path)):
         return Path(value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isnan(value):
-            raise StemmaError(f"{where}: nan is not a number to work with")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond the range of floats
+            number = math.inf
+        if not math.isfinite(number):
+            raise StemmaError(f"{where}: {number} is not finite; give a finite number")
+        return number
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     name = getattr(hint, "__name__", str(hint))
     raise StemmaError(f"{where}: expected {name}, found {type(value).__name__} {value!r}")
+
+
+def _refuse_unwritable(value: Any, where: str) -> None:
+    """What TOML can say and JSON cannot: dates, and floats that are not finite."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_unwritable(item, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _refuse_unwritable(item, f"{where}[{index}]")
+    elif isinstance(value, float):
+        _convert(float, value, where)
+    elif isinstance(value, (datetime.date, datetime.time)):
+        raise StemmaError(f"{where}: {value} is a date or time; write it as text, in quotes")
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -239,3 +239,17 @@ def test_generation_config_says_where_to_stop(yi: Path) -> None:
 def test_a_path_that_is_not_there_suggests_its_neighbour(yi: Path) -> None:
     with pytest.raises(StemmaError, match="did you mean 'yi'"):
         open_checkpoint(yi.parent / "y1i")
+
+
+def test_weights_that_are_integers_are_refused_and_not_cast(yi: Path) -> None:
+    change_tensors(yi, lambda t: t.update({NAME: t[NAME].to(torch.int8)}))
+    refuse(yi, "layers.1.feed_forward.up.weight", "int8, not floating point", "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_of_eight_bits_are_checked_for_nan(yi: Path, dtype: torch.dtype) -> None:
+    change_tensors(yi, lambda t: t.update({NAME: t[NAME].to(dtype)}))
+    values = {check.name: check for check in verify(yi).checks}["values"]
+    assert values.passed, values.detail
+    change_tensors(yi, lambda t: t.update({NAME: torch.full_like(t[NAME].float(), torch.nan).to(dtype)}))
+    refuse(yi, "layers.1.feed_forward.up.weight", "NaN or infinite")

@@ -186,6 +186,15 @@ def test_an_output_inside_the_input_is_refused(corpus: Path, tmp_path: Path) -> 
         clean([tmp_path], tmp_path / "out")
 
 
+def test_an_input_inside_the_output_is_refused_and_kept(corpus: Path, tmp_path: Path) -> None:
+    clean([corpus], tmp_path / "out")
+    cleaned = tmp_path / "out" / DOCUMENTS
+    before = cleaned.read_bytes()
+    with pytest.raises(StemmaError, match="holds the input"):
+        clean([cleaned], tmp_path / "out", force=True)
+    assert cleaned.read_bytes() == before
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\n"])
 def test_a_corpus_without_documents_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "in.jsonl").write_bytes(data)

@@ -78,12 +78,17 @@ WRONG_LINES = {
     "text is not a string": b'{"text": 5}\n',
     "id is not a string": b'{"text": "t", "id": {}}\n',
     "broken Unicode": b'{"text": "\\ud800"}\n',
+    **{
+        f"broken Unicode in {key}": b'{"text": "t", "%s": "\\ud800"}\n' % key.encode()
+        for key in ("id", "source", "lang", "licence", "domain")
+    },
 }
 
 
-@pytest.mark.parametrize("reason", WRONG_LINES)
-def test_a_wrong_line_is_refused_by_file_and_line_or_skipped_and_counted(tmp_path: Path, reason: str) -> None:
-    path = write(tmp_path / "a.jsonl", GOOD + b"\n" + WRONG_LINES[reason] + GOOD)
+@pytest.mark.parametrize("wrong", WRONG_LINES)
+def test_a_wrong_line_is_refused_by_file_and_line_or_skipped_and_counted(tmp_path: Path, wrong: str) -> None:
+    reason = wrong.split(" in ")[0]
+    path = write(tmp_path / "a.jsonl", GOOD + b"\n" + WRONG_LINES[wrong] + GOOD)
     with pytest.raises(StemmaError, match=r"a\.jsonl, line 3: "):
         list(read_documents(path))
     bad = BadRecords()

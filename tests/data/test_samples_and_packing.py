@@ -57,7 +57,9 @@ def test_packing_places_every_sample_once_in_few_rows(lengths):
     assert sorted(number for row in rows for number in row) == list(range(len(lengths)))
     filled = [sum(lengths[n] for n in row) for row in rows]
     assert max(filled) <= 64
-    assert len(rows) <= 11 / 9 * -(-sum(lengths) // 64) + 1 or min(lengths) > 16
+    # A row is begun only with a sample that fits none of the rows before it.
+    for number, row in enumerate(rows):
+        assert all(before + lengths[row[0]] > 64 for before in filled[:number])
     assert pack(lengths, 64) == rows
 
 

@@ -8,13 +8,12 @@ by block, in this process; the Chinese page has the same blocks. Trainings are s
 import dataclasses
 import importlib
 import io
-import json
 import re
 import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -109,11 +108,14 @@ def verb_of(words: list[str]) -> str:
     return verb
 
 
-def shortened(words: list[str]) -> list[str]:
+def shortened(words: Sequence[str]) -> list[str]:
     """The command with fewer steps, documents and tokens; --heal-steps only where there is healing."""
+    words = list(words)
     for flag, value in SHORTER.get(verb_of(words), {}).items():
         if flag in words:
-            words = [value if before == flag else word for before, word in zip(["", *words], words, strict=False)]
+            words = [
+                value if before == flag else word for before, word in zip(["", *words], words, strict=False)
+            ]
         elif flag != "--heal-steps":
             words = [*words, flag, value]
     return words
@@ -234,7 +236,7 @@ def test_the_commands_and_python_blocks_of_a_page_run(
         for command in commands(block):
             run_command(command, made, capsys)
         if block.language == "python":
-            exec(compile(block.text, str(page), "exec"), namespace)
+            exec(compile(block.text, str(page), "exec"), namespace)  # noqa: S102
 
 
 def test_both_languages_have_the_same_pages() -> None:
@@ -311,7 +313,11 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
     from stemma.upgrade.path import OPERATIONS
 
     _, document = next(read_records(prepared / "clean" / "documents.jsonl.zst"))
-    certified = [f.name for c in (Certificate, CertifiedStep, Measurement, Side, Tensors) for f in dataclasses.fields(c)]
+    certified = [
+        f.name
+        for c in (Certificate, CertifiedStep, Measurement, Side, Tensors)
+        for f in dataclasses.fields(c)
+    ]
     wanted: dict[str, list[str]] = {
         "training": [*dotted(PretrainSettings, Spec), *dotted(SftSettings, Spec), *FREE_KEYS],
         "model": sorted({key.rpartition(".")[2] for key in dotted(Spec)}),
@@ -321,7 +327,8 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
             *document,
             *(path.name for path in (prepared / "corpus").iterdir()),
         ],
-        "families": [f.name for f in families()] + [p.name for p in (ROOT / "tests" / "golden").iterdir() if p.is_dir()],
+        "families": [f.name for f in families()]
+        + [p.name for p in (ROOT / "tests" / "golden").iterdir() if p.is_dir()],
         "evaluation": [field.name for field in dataclasses.fields(EvaluationResult)],
         "quickstart": [field.name for field in dataclasses.fields(ChainRecipe)],
         "tokenizer": list(BUILTIN_TEMPLATES),

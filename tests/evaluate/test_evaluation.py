@@ -1,11 +1,13 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stemma.cli import main
 from stemma.errors import StemmaError
+from stemma.evaluate import evaluation
 from stemma.evaluate.evaluation import EvaluationResult, EvaluationSettings, evaluate
 
 
@@ -59,6 +61,18 @@ def test_an_evaluation_is_written_once_and_read_afterwards(
     documents.write_text('{"text": "Another text.", "domain": "en"}\n')
     assert isinstance(evaluate(folder, settings, out), EvaluationResult)
     assert out.read_bytes() != written
+
+
+@pytest.mark.parametrize(
+    "name", ["generation_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"]
+)
+def test_every_file_that_can_change_an_answer_is_in_the_digest(
+    name: str, folder: Path, tmp_path: Path, settings: EvaluationSettings
+) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    before = evaluation._digest(tmp_path / "model", settings)
+    (tmp_path / "model" / name).write_text('{"eos_token_id": 3}')
+    assert evaluation._digest(tmp_path / "model", settings) != before
 
 
 def test_the_start_of_documents_is_a_stated_choice(

@@ -310,3 +310,14 @@ def test_no_family_is_named_outside_its_room() -> None:
     assert len(outside) > 20
     naming = [str(p) for p in outside if quoted.search(p.read_text()) and "tokenizer" not in p.parts]
     assert naming == []
+
+
+@pytest.mark.parametrize("wrong", [5, "BaichuanForCausalLM", [5]])
+@pytest.mark.parametrize("model_type", ["baichuan", None])
+def test_architectures_that_are_no_list_of_names_are_one_sentence(wrong: object, model_type: object) -> None:
+    config = BAICHUAN | {"architectures": wrong, "model_type": model_type}
+    with pytest.raises(StemmaError, match=r"^config.json: architectures.*: expected"):
+        spec_of(config)
+    rope = config | {"position_embedding": "rope"}
+    with pytest.raises(StemmaError, match=r"^config.json: architectures.*: expected"):
+        family_named("baichuan").spec_of(rope)

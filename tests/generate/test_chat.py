@@ -197,3 +197,18 @@ def test_chat_in_a_terminal_answers_and_leaves_at_control_d(chat_folder: Path) -
     os.write(master, b"\x04")
     assert process.wait(60) == 0
     os.close(master)
+
+
+@pytest.mark.parametrize("verb", ["chat", "generate"])
+def test_input_that_is_not_utf_8_is_one_sentence(
+    verb: str, chat_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8"))
+    assert main([verb, str(chat_folder), "--device", "cpu"]) == 2
+    assert "stdin is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["warp", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_one_sentence(device: str, chat_folder: Path) -> None:
+    with pytest.raises(StemmaError, match=f"device {device} is not known or not there"):
+        load_language_model(chat_folder, device=device)

@@ -6,9 +6,14 @@ import pytest
 
 from stemma.errors import StemmaError
 from stemma.tokenizer import ChatTemplate
+from stemma.tokenizer.template import Message
 
-DIALOGUE = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": " yo hi "}]
+DIALOGUE: list[Message] = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": " yo hi "}]
 
+NESTED = (
+    "{% set n = namespace(x=['a']) %}{% set m = namespace(x=['a']) %}"
+    "{% for i in range(40) %}{% set n.x = [n.x, n.x] %}{% set m.x = [m.x, m.x] %}{% endfor %}"
+)
 HOSTILE = {
     "{% for i in range(100000) %}{% endfor %}": "range of 100000",
     "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}": "steps",
@@ -17,6 +22,25 @@ HOSTILE = {
     "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}": "builds a text",
     "{% set n = namespace(x=7) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}": "64 bits",
     "{{ 'a' * 1000000000000 }}": "builds a text",
+    NESTED + "{{ n.x }}": "steps",
+    NESTED + "{{ n.x | tojson }}": "steps",
+    NESTED + "{{ n.x | string }}": "steps",
+    NESTED + "{{ n.x | join }}": "steps",
+    NESTED + "{{ [[n.x]] | map('first') | join }}": "steps",
+    NESTED + "{{ n.x | replace('a', 'b') }}": "steps",
+    NESTED + "{{ [n.x] | select('eq', m.x) | list }}": "steps",
+    NESTED + "{{ [n.x, m.x] | sort }}": "steps",
+    NESTED + "{{ 'a' ~ n.x }}": "steps",
+    NESTED + "{{ 'a'.replace('a', n.x) }}": "steps",
+    NESTED + "{{ raise_exception(n.x) }}": "steps",
+    NESTED + "{{ [n.x] == [m.x] }}": "steps",
+    NESTED + "{{ {'k': n.x}.values() }}": "steps",
+    NESTED + "{{ [m] }}": "uses a namespace as text",
+    "{% set n = namespace() %}{% set n.x = [n] %}{{ n }}": "uses a namespace as text",
+    "{% set x = 'a' * 100000 %}{% set n = namespace(x=[x]) %}{% for i in range(9) %}{% set n.x = n.x + n.x %}"
+    "{% endfor %}{{ n.x }}": "builds a text",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1, varargs, varargs) }}{% else %}{{ varargs }}{% endif %}{% endmacro %}"
+    "{{ f(40, 1) }}": "steps",
     "{{ 9 ** 9 ** 9 }}": "operator",
     "{{ '%1000000000d' % 1 }}": "operator",
     "{{ '{:1000000000}'.format(1) }}": "format",
@@ -42,7 +66,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("source", HOSTILE, ids=lambda source: source[:40])
+@pytest.mark.parametrize("source", HOSTILE, ids=lambda source: source[-40:])
 def test_a_hostile_template_ends_in_one_sentence(source: str) -> None:
     start = time.process_time()
     with pytest.raises(StemmaError, match=HOSTILE[source]) as raised:
@@ -80,6 +104,8 @@ def test_a_hostile_template_ends_in_one_sentence(source: str) -> None:
         ),
         ("{{ 'a' ~ 1 ~ messages[0].content }}", [("a1", False), ("hello", True)]),
         ("{{ missing is defined }}", [("False", False)]),
+        ("{{ [1, {'a': (2, 'x')}] }}", [("[1, {'a': (2, 'x')}]", False)]),
+        ("{{ 'k' in {'k': 1} and messages != [] and 1 < 2 < 3 }}", [("True", False)]),
     ],
 )
 def test_what_real_templates_do_works_and_content_stays_data(source: str, expected: list) -> None:

@@ -16,60 +16,6 @@ from stemma.tokenizer.load import load_tokenizer
 from stemma.train.pretrain import PretrainSettings, pretrain
 from stemma.train.sft import SftSettings, sft
 
-SENTENCES = [
-    "The keeper of the northern light is called Ada.",
-    "河边的灯塔由阿达看守。",
-    "Ships pass in the night.",
-]
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """Documents, dialogues and a tokenizer."""
-    folder = tmp_path_factory.mktemp("inputs")
-    texts = [f"{a} {b} {number}" for number in range(12) for a in SENTENCES for b in SENTENCES]
-    lines = [{"id": str(i), "text": text} for i, text in enumerate(texts)]
-    (folder / "documents.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "heldout.jsonl").write_text(json.dumps({"id": "h", "text": SENTENCES[0]}) + "\n")
-    turns = [
-        [("user", f"{a} {n}?"), ("assistant", b)] for n in range(6) for a in SENTENCES for b in SENTENCES
-    ]
-    dialogues = [{"messages": [{"role": r, "content": c} for r, c in turn * 2]} for turn in turns]
-    (folder / "dialogues.jsonl").write_text("".join(json.dumps(d) + "\n" for d in dialogues))
-    arguments = [str(folder / "documents.jsonl"), "--vocab-size", "336", "--out", str(folder / "tokenizer")]
-    assert main(["tokenizer", "train", *arguments]) == 0
-    return folder
-
-
-@pytest.fixture
-def recipe(inputs):
-    attention = {"num_heads": 2, "num_kv_heads": 1, "head_dim": 16, "position": {"kind": "rope"}}
-    return {
-        "seed": 3,
-        "steps": 6,
-        "tokenizer": str(inputs / "tokenizer"),
-        "model": {
-            "vocab_size": 400,
-            "hidden_size": 32,
-            "num_layers": 2,
-            "max_seq_len": 64,
-            "blocks": [{"attention": attention, "feed_forward": {"intermediate_size": 64}}],
-        },
-        "data": {
-            "train": [str(inputs / "documents.jsonl")],
-            "validation": {"sea": str(inputs / "heldout.jsonl")},
-            "sequence_length": 32,
-        },
-        "optimizer": {"learning_rate": 3e-3, "warmup_steps": 2},
-        "train": {
-            "batch_size": 6,
-            "micro_batch_size": 4,
-            "validate_every": 3,
-            "checkpoint_every": 2,
-            "device": "cpu",
-        },
-    }
-
 
 def settings(recipe, **changes):
     data = json.loads(json.dumps(recipe))
@@ -105,13 +51,14 @@ def test_pretraining_leaves_a_model_that_loads_and_a_run_that_can_be_read(tmp_pa
     assert parse(PretrainSettings, stored) == settings(recipe)
 
 
-def test_validation_counts_every_byte_of_a_document_it_can_predict(tmp_path, recipe):
+def test_validation_counts_every_byte_of_a_document_it_can_predict(tmp_path, recipe, inputs):
     pretrain(settings(recipe, steps=1), tmp_path / "run")
     line = lines(tmp_path / "run", "validation")[0]
     tokenizer = load_tokenizer(settings(recipe).tokenizer)
-    ids = tokenizer.encode(SENTENCES[0])
+    text = json.loads((inputs / "heldout.jsonl").read_text())["text"]
+    ids = tokenizer.encode(text)
     unpredicted = 0 if tokenizer.bos_id is not None else len(tokenizer.token_bytes(ids[0]))
-    assert line["bytes"] == len(SENTENCES[0].encode()) - unpredicted
+    assert line["bytes"] == len(text.encode()) - unpredicted
     assert line["tokens"] == len(ids) + (tokenizer.bos_id is not None)
     assert line["bits_per_byte"] == pytest.approx(
         line["loss"] * line["tokens"] / line["bytes"] / 0.6931471805599453

@@ -185,6 +185,12 @@ def test_a_text_shorter_than_a_window_and_a_text_without_tokenizer_are_refused(
         upgrade(golden / "baichuan-7b", ["llama"], tmp_path / "out", settings)
 
 
+def test_a_window_longer_than_the_built_in_text_names_it(make_checkpoint: Callable[..., Path]) -> None:
+    source = make_checkpoint("source")
+    with pytest.raises(StemmaError, match=r"^the built-in text: gives \d+ tokens .* with --text"):
+        windows_module.cut_windows(source, open_checkpoint(source).spec, None, num_windows=1, length=10**6)
+
+
 def test_the_built_in_text_is_both_languages(make_checkpoint: Callable[..., Path]) -> None:
     source = make_checkpoint("source")
     cut = windows_module.cut_windows(source, open_checkpoint(source).spec, None, num_windows=8, length=64)

@@ -17,7 +17,10 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Transformer:
-    """A model in eval mode with the weights of a checkpoint. Raises CheckFailed for NaN or infinite weights."""
+    """A model in eval mode with the weights of a checkpoint.
+
+    Raises CheckFailed for NaN or infinite weights and for weights that are not floating point.
+    """
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(Path(checkpoint))
     return build_model(opened.spec, opened.tensors, dtype, device).eval()
 
@@ -29,6 +32,13 @@ def build_model(
     with torch.device("meta"):
         model = Transformer(spec)
     for name in [name for name, _ in model.named_parameters()]:
+        info = tensors.info(name)
+        if not info.dtype.is_floating_point:
+            dtype_name = str(info.dtype).removeprefix("torch.")
+            raise CheckFailed(
+                f"{info.file or tensors.where}: tensor '{name}' is {dtype_name}, not floating point; "
+                "give a checkpoint in float32, bfloat16 or float16"
+            )
         tensor = tensors.read(name).to(device=device, dtype=dtype, copy=True).contiguous()
         if not all_finite(tensor):
             raise CheckFailed(not_finite(tensors, name, tensor, dtype))
@@ -41,14 +51,19 @@ def build_model(
 
 def all_finite(tensor: torch.Tensor) -> bool:
     """Whether no value is NaN or infinite. Two reductions: `isfinite` would need several times the tensor's memory."""
-    low, high = torch.aminmax(tensor)  # NaN wins both
+    low, high = torch.aminmax(_comparable(tensor))  # NaN wins both
     return bool(torch.isfinite(low)) and bool(torch.isfinite(high))
 
 
 def not_finite(tensors: TensorSource, name: str, tensor: torch.Tensor, dtype: torch.dtype) -> str:
     """The sentence about a tensor with NaN or infinite values."""
-    count = int((~torch.isfinite(tensor)).sum())
+    count = int((~torch.isfinite(_comparable(tensor))).sum())
     place = tensors.info(name).file or tensors.where
     return (
         f"{place}: tensor '{name}' has {count} NaN or infinite values in {str(dtype).removeprefix('torch.')}"
     )
+
+
+def _comparable(tensor: torch.Tensor) -> torch.Tensor:
+    """The 8-bit floats have no arithmetic of their own."""
+    return tensor.float() if tensor.dtype.itemsize == 1 else tensor

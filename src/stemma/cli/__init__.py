@@ -5,6 +5,7 @@ A verb that reads a recipe also takes `run(args, overrides)`: the unknown `--dot
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -91,12 +92,15 @@ def _run(verb: str, arguments: list[str]) -> int:
             args=arguments,
             return_unknown_args=takes_overrides,
         )
-        return int((module.run(*parsed) if takes_overrides else module.run(parsed)) or 0)
+        status = int((module.run(*parsed) if takes_overrides else module.run(parsed)) or 0)
+        sys.stdout.flush()
+        return status
     except StemmaError as error:
         print(f"stemma {verb}: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read stdout has gone, as `head` does; Python flushes it once more at exit, now into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
@@ -111,6 +115,22 @@ def _run(verb: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"stemma {verb}: interrupted; the same command continues where it can", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        advice = "choose a smaller model, batch or sequence length, or another device"
+        print(f"stemma {verb}: not enough memory; {advice}", file=sys.stderr)
+        return 1
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's and NumPy's error, torch's on a GPU, and the plain RuntimeError of torch's CPU allocator."""
+    torch = sys.modules.get("torch")
+    return (
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 _EXTRA_OF = {

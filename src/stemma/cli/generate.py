@@ -85,8 +85,12 @@ def run(args: Args) -> int:
 
 
 def _read_stdin() -> str:
+    from stemma.errors import StemmaError
     from stemma.progress import say
 
     if sys.stdin.isatty():
         say("Type the prompt, then Ctrl-D.")
-    return sys.stdin.read().removesuffix("\n")
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise StemmaError("stdin is not UTF-8 text; convert the prompt to UTF-8") from None

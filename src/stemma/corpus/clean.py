@@ -52,7 +52,7 @@ def clean(
     if not inputs:
         raise StemmaError("no input was given; name the files or folders to clean")
     files, ignored = find_files(inputs)
-    _refuse_output_inside_inputs(inputs, output_folder)
+    _refuse_overlap(inputs, output_folder)
     records = tuple(
         InputRecord(name=file.name, num_bytes=file.path.stat().st_size, sha256=sha256(file.path))
         for file in files
@@ -115,13 +115,15 @@ def _existing(
     return summary
 
 
-def _refuse_output_inside_inputs(inputs: Sequence[Path], output_folder: Path) -> None:
+def _refuse_overlap(inputs: Sequence[Path], output_folder: Path) -> None:
     output = output_folder.resolve()
     for path in inputs:
         if path.resolve() == output or (path.is_dir() and path.resolve() in output.parents):
             raise StemmaError(
                 f"{output_folder}: lies inside the input {path}; choose an output folder outside it"
             )
+        if output in path.resolve().parents:
+            raise StemmaError(f"{output_folder}: holds the input {path}; choose another output folder")
 
 
 def _first_pass(

@@ -131,13 +131,8 @@ def _document(row: _Row, file: InputFile) -> Document:
         raise _BadRecordError(
             "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
         )
+    _refuse_broken_unicode(row, "text", text)
     values = {key: _optional_text(row, key) for key in ("id", "source", "lang", "licence", "domain")}
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _BadRecordError(
-            "broken Unicode", row.place, "'text' holds half of a surrogate pair; repair the record"
-        ) from None
     name = values["id"] or f"{file.name}:{row.number}"
     return Document(
         id=name,
@@ -151,13 +146,25 @@ def _document(row: _Row, file: InputFile) -> Document:
 
 def _optional_text(row: _Row, key: str) -> str | None:
     value = row.fields.get(key)
-    if value is None or isinstance(value, str):
+    if value is None:
+        return None
+    if isinstance(value, str):
+        _refuse_broken_unicode(row, key, value)
         return value
     if key == "id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise _BadRecordError(
         f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string"
     )
+
+
+def _refuse_broken_unicode(row: _Row, key: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _BadRecordError(
+            "broken Unicode", row.place, f"'{key}' holds half of a surrogate pair; repair the record"
+        ) from None
 
 
 def _json_rows(file: InputFile) -> Iterator[_Row | _BadRecordError]:

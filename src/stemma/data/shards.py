@@ -173,11 +173,14 @@ def write_shards(
 
 
 def open_if_same(folder: Path, key: str) -> TokenShards | None:
-    """The shards in `folder` when they were made from what `key` says, else None."""
+    """The shards in `folder` when they were made from what `key` says, else None. Raises StemmaError as `verify`."""
     if not (folder / "index.json").is_file():
         return None
     shards = TokenShards(folder)
-    return shards if shards.index.key == key else None
+    if shards.index.key != key:
+        return None
+    shards.verify()
+    return shards
 
 
 class _Writer:

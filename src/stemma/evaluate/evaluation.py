@@ -225,6 +225,7 @@ def _digest(folder: Path, settings: EvaluationSettings) -> str:
     from stemma.corpus.files import find_files
 
     names = ("*.safetensors", "*.bin", "config.json", "tokenizer*", "*.model", "*template*")
+    names += ("generation_config.json", "special_tokens_map.json", "added_tokens.json")
     model_files = sorted({file for name in names for file in folder.glob(name) if file.is_file()})
     sources = [split_source(source)[1] for source in settings.documents] + list(settings.train_documents)
     texts = [file.path for file in find_files(sources)[0]] if sources else []

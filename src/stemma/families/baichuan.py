@@ -124,7 +124,7 @@ def _norm_head(config: Config, vocab_size: int, position: str) -> bool:
     explicit = config.maybe("norm_head", bool)
     if explicit is not None:
         return explicit
-    second_7b = position == "rope" and _OTHERS in (config.values.get("architectures") or ())
+    second_7b = position == "rope" and _OTHERS in config.optional("architectures", tuple[str, ...], ())
     return _NORM_HEAD_OF_VOCAB.get(vocab_size, config.has("z_loss_weight") or second_7b)
 
 

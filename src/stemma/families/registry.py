@@ -11,6 +11,7 @@ from typing import Any, cast
 from stemma.config import suggest
 from stemma.errors import StemmaError
 from stemma.families.baichuan import BAICHUAN
+from stemma.families.config import Config
 from stemma.families.family import Family
 from stemma.families.llama import LLAMA
 from stemma.families.stemma import STEMMA
@@ -44,9 +45,12 @@ def family_named(name: str) -> Family:
 
 
 def family_of_config(config: Mapping[str, Any], where: str = "config.json") -> Family:
-    """The family that wrote a config.json, by `model_type`, or by `architectures` where that is absent."""
+    """The family that wrote a config.json, by `model_type`, or by `architectures` where that is absent.
+
+    Raises StemmaError where neither names a known family.
+    """
     model_type = config.get("model_type")
-    architectures = cast("list[Any]", config.get("architectures") or [])
+    architectures = Config(config, where).optional("architectures", tuple[str, ...], ())
     for family in families():
         if model_type in family.model_types:
             return family

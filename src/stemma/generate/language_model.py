@@ -62,17 +62,17 @@ def checkpoint_folder(folder: Path) -> Path:
 def load_language_model(folder: Path, dtype: DType = "float32", device: str = "auto") -> LanguageModel:
     """Open a checkpoint folder, or the `model` folder inside a run. `device` auto takes a GPU where there is one.
 
-    Raises StemmaError when the weights or the tokenizer cannot be opened or do not belong together.
+    Raises StemmaError when the weights or the tokenizer cannot be opened or do not belong together, and when there is
+    no such device.
     """
     from stemma.checkpoint import load_model, open_checkpoint
     from stemma.tokenizer.load import load_tokenizer
 
     folder = checkpoint_folder(folder)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = _device(device)
     tokenizer = load_tokenizer(folder)
     checkpoint = open_checkpoint(folder)
-    model = load_model(checkpoint, dtype=getattr(torch, dtype), device=device)
+    model = load_model(checkpoint, dtype=getattr(torch, dtype), device=place)
     if tokenizer.vocab_size > model.spec.vocab_size:
         raise StemmaError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} ids and the model {model.spec.vocab_size} rows; "
@@ -81,3 +81,14 @@ def load_language_model(folder: Path, dtype: DType = "float32", device: str = "a
     template = None if tokenizer.config.chat_template is None else template_of(tokenizer)
     eos_ids = {*checkpoint.special_ids.eos, *(() if tokenizer.eos_id is None else (tokenizer.eos_id,))}
     return LanguageModel(folder, model, tokenizer, template, tuple(sorted(eos_ids)))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # a name may be known and no such device be there
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise StemmaError(f"device {name} is not known or not there; use cpu, cuda or auto") from None
+    return device

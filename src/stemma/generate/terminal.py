@@ -73,6 +73,13 @@ def visible(text: str) -> str:
 
 
 def _turns() -> Iterator[str]:
+    try:
+        yield from _lines()
+    except UnicodeDecodeError:
+        raise StemmaError("stdin is not UTF-8 text; convert the turns to UTF-8") from None
+
+
+def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from sys.stdin
         return

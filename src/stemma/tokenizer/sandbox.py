@@ -8,7 +8,8 @@ access, no includes, no clock; only the filters named here.
 import contextlib
 import contextvars
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from stemma.errors import StemmaError
@@ -62,6 +64,28 @@ _FILTERS = [
     "unique",
     "upper",
 ]
+# Filters that neither make text of what their value holds nor compare it.
+_SHALLOW = frozenset(
+    [
+        "count",
+        "d",
+        "default",
+        "first",
+        "float",
+        "int",
+        "items",
+        "last",
+        "length",
+        "list",
+        "map",
+        "reject",
+        "rejectattr",
+        "reverse",
+        "select",
+        "selectattr",
+        "sum",
+    ]
+)
 _STRING_METHODS = frozenset(
     [
         "capitalize",
@@ -103,6 +127,9 @@ _STRING_METHODS = frozenset(
 )
 
 
+_CONTAINERS = (Mapping, AbstractSet, ValuesView, list, tuple, Namespace)
+
+
 @dataclass
 class Budget:
     """What one rendering may still use."""
@@ -118,6 +145,25 @@ class Budget:
         self.steps -= count
         if self.steps < 0:
             raise StemmaError(f"chat template: needs more than {MAX_STEPS} steps; simplify its loops")
+
+    def container(self, value: object) -> None:
+        """Count what a list or table would become as text or take to compare, shared parts as often as they occur."""
+        if not isinstance(value, _CONTAINERS):
+            return
+        waiting, characters = [value], 0
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, Namespace):
+                raise StemmaError("chat template: uses a namespace as text; use what it holds")
+            if isinstance(item, str):
+                characters += len(item)
+            elif isinstance(item, _CONTAINERS):
+                self.step(len(item) + 1)
+                characters += 2 * len(item)
+                waiting += item
+                if isinstance(item, Mapping):
+                    waiting += item.values()
+        self.text(characters)
 
     def text(self, length: int) -> None:
         """Count a string of `length` characters before it is made."""
@@ -167,6 +213,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[GenerationTag, "jinja2.ext.loopcontrols"],
             cache_size=0,
+            finalize=_counted_output,
         )
         self.filters = {name: self._measured(name, self.filters[name]) for name in _FILTERS} | {
             "tojson": _to_json
@@ -185,6 +232,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(owner, str):
             if name not in _STRING_METHODS:
                 raise StemmaError(f"chat template: the string method {name} is not allowed; write it without")
+            budget.container(args)
             budget.text(_result_bound(name, owner, args))
         return super().call(context, called, *args, **kwargs)
 
@@ -211,9 +259,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def concatenate(self, *parts: Any) -> str:
         """The operator ~ with its result counted."""
+        budget = _budget.get()
+        for part in parts:
+            budget.container(part)
         texts = [str(part) for part in parts]
-        _budget.get().text(sum(map(len, texts)))
+        budget.text(sum(map(len, texts)))
         return "".join(texts)
+
+    def measured(self, value: Any) -> Any:
+        """What a comparison looks at, with its parts counted."""
+        _budget.get().container(value)
+        return value
 
     def counted(self, items: Any) -> Any:
         """What a loop runs over, with its rounds counted."""
@@ -227,13 +283,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         def measured(*args: Any, **kwargs: Any) -> Any:
             budget, values = _budget.get(), list(args)
+            for value in (*values[place + 1 :], *kwargs.values()):
+                budget.container(value)
             if name == "replace":
+                budget.container(values[place])
                 budget.text(_result_bound(name, str(values[place]), tuple(values[place + 1 :])))
             elif isinstance(values[place], Iterable) and not isinstance(
                 values[place], str | dict | jinja2.Undefined
             ):
                 values[place] = list(values[place])
                 budget.step(len(values[place]))
+            if name not in _SHALLOW:
+                budget.container(values[place])
             result = function(*values, **kwargs)
             if isinstance(result, str):
                 budget.text(len(result))
@@ -248,12 +309,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class _Instrument(NodeTransformer):
-    """Routes loops and ~ through the budget; refuses what cannot be bounded."""
+    """Routes loops, comparisons and ~ through the budget; refuses what cannot be bounded."""
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - jinja's naming
         parts = [self.visit(part) for part in node.nodes]
         call = nodes.EnvironmentAttribute("concatenate")
         return nodes.Call(call, parts, [], None, None, lineno=node.lineno, environment=node.environment)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        for side in (node, *node.ops):
+            call = nodes.EnvironmentAttribute("measured")
+            side.expr = nodes.Call(
+                call, [side.expr], [], None, None, lineno=node.lineno, environment=node.environment
+            )
+        return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         if node.recursive:
@@ -284,11 +354,19 @@ def _range(*args: int) -> range:
     return found
 
 
+@jinja2.pass_context  # so that jinja leaves constants to the rendering, where there is a budget
+def _counted_output(context: object, value: Any) -> Any:
+    _budget.get().container(value)
+    return value
+
+
 def _raise_exception(message: object) -> None:
+    _budget.get().container(message)
     raise StemmaError(f"chat template: {message}")
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
+    _budget.get().container(value)
     text = json.dumps(value, ensure_ascii=False, indent=None if indent is None else min(int(indent), 8))
     _budget.get().text(len(text))
     return text

@@ -28,22 +28,34 @@ class State:
     counters: dict[str, Any]
 
 
-def save_state(folder: Path, state: State, keep: int) -> Path:
-    """Write `step-NNNNNN` into `folder` and remove all but the newest `keep`."""
+def save_state(folder: Path, state: State, keep: int, *, last: int) -> Path:
+    """Write `step-NNNNNN` into `folder` and remove all but the newest `keep`.
+
+    `last` is the step of the state saved or loaded before this one, -1 without one. What lies beyond it was passed over
+    as damaged when the run was continued, and goes too. Raises StemmaError when the disk refuses; older states stay.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = folder / f"step-{state.step:06d}"
-    with atomic_folder(path, replace=True) as building:
-        for name, tensors in (("model", state.model), ("optimizer", state.optimizer)):
-            save_file(
-                {k: t.detach().cpu().contiguous() for k, t in tensors.items()},
-                building / f"{name}.safetensors",
-            )
-        write_json(building / "state.json", {"step": state.step, **state.counters})
-        digests = {file.name: sha256(file) for file in sorted(building.iterdir())}
-        write_json(building / "manifest.json", digests)
-    for old in _folders(folder)[:-keep]:
-        shutil.rmtree(old)
+    try:
+        with atomic_folder(path, replace=True) as building:
+            for name, tensors in (("model", state.model), ("optimizer", state.optimizer)):
+                save_file(
+                    {k: t.detach().cpu().contiguous() for k, t in tensors.items()},
+                    building / f"{name}.safetensors",
+                )
+            write_json(building / "state.json", {"step": state.step, **state.counters})
+            digests = {file.name: sha256(file) for file in sorted(building.iterdir())}
+            write_json(building / "manifest.json", digests)
+    except (OSError, SafetensorError) as error:
+        raise StemmaError(
+            f"{path}: cannot be written ({error}); older states are kept: make room, then the same command continues"
+        ) from None
+    states = _folders(folder)
+    damaged = [other for other in states if _step(other) > last and other != path]
+    for other in damaged + [s for s in states if s not in damaged][:-keep]:
+        shutil.rmtree(other)
     return path
 
 
@@ -55,14 +67,6 @@ def newest_state(folder: Path) -> State | None:
         except (StemmaError, OSError, KeyError) as error:
             say(f"{path}: passed over, the state is not usable ({error})")
     return None
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed process left half-written directly inside `folder`."""
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") and path.name.endswith((".tmp", ".old")):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load_state(path: Path) -> State:
@@ -84,4 +88,8 @@ def load_state(path: Path) -> State:
 
 def _folders(folder: Path) -> list[Path]:
     found = folder.glob("step-*") if folder.is_dir() else ()
-    return sorted((p for p in found if p.name[5:].isdigit()), key=lambda p: int(p.name[5:]))
+    return sorted((p for p in found if p.name[5:].isdigit()), key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.name[5:])

@@ -20,8 +20,9 @@ from stemma.data.sample import Sample
 from stemma.errors import CheckFailed, StemmaError
 from stemma.model.transformer import Transformer
 from stemma.progress import Progress, say
+from stemma.storage import remove_leftovers
 from stemma.train.allocator import keep_freed_memory
-from stemma.train.checkpoints import State, newest_state, remove_leftovers, save_state
+from stemma.train.checkpoints import State, newest_state, save_state
 from stemma.train.loss import LossParts, Normaliser, language_model_loss
 from stemma.train.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
 from stemma.train.parallel import Ranks, join_ranks
@@ -81,7 +82,7 @@ class Trainer:
     def resume(self) -> None:
         """Load the newest state, if there is one, and cut the metrics back to it."""
         if self.ranks.first:
-            remove_leftovers(self.run.checkpoints)
+            remove_leftovers(self.run.checkpoints, "step-*")
         self.ranks.wait()
         state = newest_state(self.run.checkpoints)
         if state is not None:
@@ -113,7 +114,7 @@ class Trainer:
             }
             moments = optimizer_tensors(self.optimizer, self.parameters)
             state = State(step=self.step, model=self.parameters, optimizer=moments, counters=counters)
-            save_state(self.run.checkpoints, state, self.loop.keep_checkpoints)
+            save_state(self.run.checkpoints, state, self.loop.keep_checkpoints, last=self.saved_step)
         self.saved_step = self.step
 
     def train_step(self) -> None:
@@ -247,7 +248,7 @@ def fit(
     Raises KeyboardInterrupt after SIGINT or SIGTERM, with the state saved; CheckFailed when a loss is not finite;
     StemmaError when the data is not what the state was trained on, or less than one batch.
     """
-    _check_sizes(plan, loop)
+    check_sizes(plan, loop)
     keep_freed_memory()
     trainer = Trainer(model, plan, run, optimizer, loop, device)
     if device.type == "cuda":
@@ -289,7 +290,8 @@ def _sums(samples: Sequence[Sample]) -> tuple[float, float, float]:
     return weight, float(positions), float(sum(s.num_targets for s in samples))
 
 
-def _check_sizes(plan: Plan, loop: LoopSettings) -> None:
+def check_sizes(plan: Plan, loop: LoopSettings) -> None:
+    """Refuse data that does not fill a batch."""
     if len(plan.rows) == 0:
         raise StemmaError(
             f"the training data fills no row of {plan.rows.sequence_length} tokens; shorten data.sequence_length"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from stemma.errors import StemmaError
+
 _BUCKET_ELEMENTS = 1 << 24
 
 
@@ -65,10 +67,15 @@ def join_ranks(device: torch.device) -> Ranks:
 
 
 def training_device(name: str) -> torch.device:
-    """The device of "auto", "cpu" or "cuda"; under torchrun each rank takes its own GPU."""
+    """The device of "auto", "cpu" or "cuda"; under torchrun each rank takes its own GPU. Raises StemmaError without one."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.index >= torch.cuda.device_count():
+        raise StemmaError(
+            f"device cuda: this rank needs GPU {device.index} and torch sees {torch.cuda.device_count()}; "
+            'set device = "cpu" or start fewer ranks'
+        )
     torch.cuda.set_device(device)
     return device
 

@@ -4,6 +4,7 @@ The same command on the same folder goes on. A recipe that differs from the reco
 which no weight depends; metrics are cut back to the step that is continued from, so no step appears twice.
 """
 
+import contextlib
 import json
 import platform
 from collections.abc import Sequence
@@ -49,12 +50,28 @@ class RunRecord:
                 raise StemmaError(
                     f"{self.folder}: was begun with another recipe; changed: {what}; choose another --out or undo it"
                 )
-        elif self.folder.is_dir() and any(not p.name.startswith(".") for p in self.folder.iterdir()):
+        elif self._foreign():
             raise StemmaError(f"{self.folder}: holds files that are no run; choose another --out")
         if self.writes:
             _write_toml(path, plain(settings))
             if not (self.folder / "run.json").exists():
                 self.update(command=command, versions=_versions(), status="running")
+
+    def release(self) -> None:
+        """Give up a claim under which no step was taken. Token files stay for the recipe that comes next."""
+        begun = (self.folder / "metrics.jsonl").exists() or self.checkpoints.exists()
+        if self.writes and not begun:
+            (self.folder / "run.json").unlink(missing_ok=True)
+            (self.folder / "config.toml").unlink(missing_ok=True)
+            for folder in (self.folder / "tokens", self.folder):
+                with contextlib.suppress(OSError):  # absent or not empty
+                    folder.rmdir()
+
+    def _foreign(self) -> bool:
+        """Whether the folder holds anything that is seen and no token files, which `release` leaves."""
+        seen = [path for path in self.folder.glob("[!.]*") if path.name != "tokens"]
+        tokens = (self.folder / "tokens").glob("[!.]*")
+        return bool(seen) or any(not (path / "index.json").is_file() for path in tokens)
 
     def facts(self) -> dict[str, Any]:
         """The content of run.json, empty before the run began."""

@@ -4,6 +4,7 @@ Every part can be repeated: token files are reused, training continues from its 
 its result back without doing anything.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from stemma.errors import StemmaError
 from stemma.model.spec import Spec
 from stemma.model.transformer import Transformer
 from stemma.progress import say
-from stemma.train.checkpoints import remove_leftovers
-from stemma.train.loop import Plan, fit
+from stemma.storage import remove_leftovers
+from stemma.train.loop import Plan, check_sizes, fit
 from stemma.train.parallel import Ranks, join_ranks, training_device
 from stemma.train.record import RunRecord
 from stemma.train.settings import LoopSettings, OptimizerSettings
@@ -106,16 +107,22 @@ def carry_out(
             f"train.batch_size is {loop.batch_size} for {ranks.size} ranks; every rank needs at least one sequence"
         )
     run = RunRecord(run_folder, writes=ranks.first)
-    if ranks.first:
-        remove_leftovers(run_folder)
-        remove_leftovers(run_folder / "tokens")
-    run.claim(settings, command, free_keys)
+    if ranks.first:  # one rank alone: the others could take its first files for another's
+        run.claim(settings, command, free_keys)
+        remove_leftovers(run_folder, "config.toml", "run.json", "metrics.jsonl", "model")
+        for name in ("tokens", "epochs"):
+            remove_leftovers(run_folder / name, "*")
     ranks.wait()
     facts = run.facts()
     if facts["status"] == "finished":
         return _result(run, facts)
     job = Job(run, ranks)
-    plan = prepare(job)
+    try:
+        plan = prepare(job)
+        check_sizes(plan, loop)
+    except (StemmaError, OSError):
+        run.release()
+        raise
     model = job.built
     assert model is not None
     run.update(
@@ -123,11 +130,12 @@ def carry_out(
     )
     try:
         result = fit(model, plan, run, optimizer, loop, device)
-    except StemmaError as error:
-        run.update(status="failed", error=str(error))
+        if ranks.first:
+            job.write_model(run.model_folder)
+    except (StemmaError, OSError) as error:
+        with contextlib.suppress(OSError):  # the disk that is full may refuse this too
+            run.update(status="failed", error=str(error))
         raise
-    if ranks.first:
-        job.write_model(run.model_folder)
     run.update(
         status="finished",
         steps=result.steps,

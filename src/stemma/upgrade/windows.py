@@ -65,7 +65,10 @@ def cut_windows(folder: Path, spec: Spec, text: Path | None, *, num_windows: int
     body = length - len(bos)
     available = len(ids) // body
     if available == 0:
-        raise StemmaError(f"{text}: gives {len(ids)} tokens and one window takes {body}; give a longer text")
+        raise StemmaError(
+            f"{text or 'the built-in text'}: gives {len(ids)} tokens and one window takes {body}; "
+            "give a longer text with --text"
+        )
     taken = min(num_windows, available)
     starts = [i * available // taken * body for i in range(taken)]
     rows = [bos + ids[start : start + body] for start in starts]

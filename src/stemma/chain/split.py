@@ -20,7 +20,7 @@ _PREFIX = "heldout-"
 
 
 def split_documents(documents: Path, out: Path, held_out_every: int) -> None:
-    """Write out/train.jsonl, out/heldout.jsonl and out/heldout-DOMAIN.jsonl; nothing when they are there.
+    """Write out/train.jsonl, out/heldout.jsonl, the same by domain and as heldout.txt; nothing when they are there.
 
     Raises StemmaError when no document is left to train on, or none is held out.
     """
@@ -63,6 +63,9 @@ def _write(out: Path, records: Iterator[tuple[dict[str, Any], str | None]]) -> N
                         path = building / f"{name}.jsonl"
                         opened[name] = files.enter_context(path.open("w", encoding="utf-8", newline="\n"))
                     opened[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+        if "heldout" in opened:
+            texts = (str(record["text"]) for _, record in read_records(building / "heldout.jsonl"))
+            (building / "heldout.txt").write_text("\n".join(texts) + "\n", "utf-8")
         if "train" not in opened:
             raise StemmaError("cleaning kept no document to train on; look at the reasons in cleaning.json")
         if len(opened) == 1:

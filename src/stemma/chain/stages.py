@@ -49,6 +49,7 @@ class Stages:
             self.dialogues: tuple[Path, ...] = (folder / "corpus" / "dialogues.jsonl",)
         else:
             self.documents, self.dialogues = recipe.corpus.documents, recipe.corpus.dialogues
+        self.held_out = folder / "split" / "heldout.txt"
         self.base, self.chat_model = folder / "pretrain" / "model", folder / "sft" / "model"
 
     def check(self) -> None:
@@ -92,7 +93,7 @@ class Stages:
             )
         if recipe.upgrade is not None:
             out = folder / "upgrade"
-            command = ["stemma", "upgrade", str(self.base), "--out", str(out)]
+            command = ["stemma", "upgrade", str(self.base), "--out", str(out), "--text", str(self.held_out)]
             for change in recipe.upgrade.to:
                 command += ["--to", change]
             command += ["--heal-data", train, "--heal-steps", str(recipe.upgrade.heal_steps)]
@@ -234,7 +235,7 @@ class Stages:
             learning_rate=stage.heal_learning_rate,
             precision="bfloat16",
         )
-        upgrade(self.base, stage.to, out, UpgradeSettings(heal=heal))
+        upgrade(self.base, stage.to, out, UpgradeSettings(text=self.held_out, heal=heal))
 
     def _chat(self) -> None:
         from stemma.chain.samples import chat_samples

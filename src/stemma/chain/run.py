@@ -1,6 +1,6 @@
 """Carry out a chain recipe in a folder: every stage by its own function, each resumable, each with its exact command.
 
-The same call again continues: a finished stage is recognised by what it left and costs nothing. `commands.json` keeps
+The same call again continues: a finished stage is recognised by what it left and not done again. `commands.json` keeps
 the command of every stage and the seconds it took when it was carried out.
 """
 

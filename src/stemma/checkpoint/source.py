@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from stemma.families.source import MemorySource, TensorInfo, TensorSource
+from stemma.families.source import MemorySource, TensorInfo, TensorSource, ViewSource
 
 __all__ = ["CastSource", "MemorySource", "ModuleSource", "TensorInfo", "TensorSource"]
 
@@ -15,18 +15,12 @@ class ModuleSource(MemorySource):
         super().__init__(dict(model.named_parameters()), "the model in memory")
 
 
-class CastSource:
+class CastSource(ViewSource):
     """Another source in another dtype."""
 
     def __init__(self, source: TensorSource, dtype: torch.dtype) -> None:
-        self._source, self._dtype = source, dtype
-
-    @property
-    def where(self) -> str:
-        return self._source.where
-
-    def names(self) -> list[str]:
-        return self._source.names()
+        super().__init__(source)
+        self._dtype = dtype
 
     def info(self, name: str) -> TensorInfo:
         return self._source.info(name)._replace(dtype=self._dtype)

@@ -39,6 +39,23 @@ class TensorSource(Protocol):
         ...
 
 
+class ViewSource:
+    """Another source, all of it; a subclass says what is different. It has no `read` of its own."""
+
+    def __init__(self, source: TensorSource) -> None:
+        self._source = source
+
+    @property
+    def where(self) -> str:
+        return self._source.where
+
+    def names(self) -> list[str]:
+        return self._source.names()
+
+    def info(self, name: str) -> TensorInfo:
+        return self._source.info(name)
+
+
 class MemorySource:
     """Tensors that are already in memory, by name."""
 

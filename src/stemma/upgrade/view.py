@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from stemma.families.source import TensorInfo, TensorSource
+from stemma.families.source import TensorInfo, TensorSource, ViewSource
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,10 @@ class Trace:
         return tensor
 
 
-class _Through:
+class _Through(ViewSource):
     def __init__(self, source: TensorSource, trace: Trace) -> None:
-        self._source, self._trace = source, trace
-
-    @property
-    def where(self) -> str:
-        return self._source.where
-
-    def names(self) -> list[str]:
-        return self._source.names()
-
-    def info(self, name: str) -> TensorInfo:
-        return self._source.info(name)
+        super().__init__(source)
+        self._trace = trace
 
 
 class _Inner(_Through):

@@ -59,6 +59,19 @@ def finish(folder: Path, rows: CausalRows) -> float:
     return time.monotonic() - started
 
 
+def let_run(folder: Path, process: int, num_states: int) -> None:
+    """Wait until the child has written `num_states` more states, or has ended. A slow machine only takes longer."""
+
+    def newest() -> int:
+        names = [path.name for path in (folder / "checkpoints").glob("step-*")]
+        return max((int(name[5:]) for name in names), default=0)
+
+    goal = newest() + num_states
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while newest() < goal and os.waitid(os.P_PID, process, ended) is None:
+        time.sleep(0.0005)
+
+
 def same(whole: State | None, killed: State | None) -> bool:
     assert whole is not None
     assert killed is not None
@@ -81,7 +94,8 @@ def main(folder: Path) -> None:
     while kills < KILLS:  # a run that gets through is followed by another one
         run = folder / f"killed-{runs}"
         process = child(run, rows)
-        time.sleep(draw.uniform(0.0, 2 * seconds / KILLS))
+        let_run(run, process, draw.randrange(5))
+        time.sleep(draw.uniform(0.0, 2 * seconds / STEPS))
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         kills += os.WIFSIGNALED(status)

@@ -162,9 +162,9 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     rest = [o for o in options if o is not type(None)]
     if len(rest) == 1:
         return _convert(rest[0], value, where)
-    kinds = {_kind(o): o for o in rest if dataclasses.is_dataclass(o)}
+    kinds = {kind: o for o in rest if dataclasses.is_dataclass(o) for kind in _kinds(o)}
     if kinds and isinstance(value, Mapping):
-        kind = value.get("kind")
+        kind = value.get("kind", next(iter(kinds)))  # the first of a union is its default
         if kind not in kinds:
             raise StemmaError(f"{where}.kind: {kind!r} is not known{suggest(str(kind), list(kinds))}")
         return _convert_dataclass(kinds[kind], value, where)
@@ -177,8 +177,8 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     raise StemmaError(f"{where}: {value!r} fits none of the allowed forms")
 
 
-def _kind(cls: Any) -> str:
-    return typing.get_args(typing.get_type_hints(cls)["kind"])[0]
+def _kinds(cls: Any) -> tuple[str, ...]:
+    return typing.get_args(typing.get_type_hints(cls)["kind"])
 
 
 def _convert_tuple(items: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

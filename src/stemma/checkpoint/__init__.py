@@ -4,6 +4,7 @@ open         config.json and tensors under our names
 load         a model in memory
 write        streamed, sharded, atomic
 shards       the tensor files of a folder
+quantized    GPTQ, ChatGLM's rows and bitsandbytes as the dense models they stand for
 source       tensors of a live model, casts
 fingerprint  what rotary positions do, stored and compared
 verify       all checks of a folder, with the recorded reference tensors (parity) where they lie beside it

@@ -1,4 +1,10 @@
-"""From a folder to a model: built without memory, then filled tensor by tensor. Peak: the model and one tensor."""
+"""From a folder to a model: built without memory, then filled tensor by tensor. Peak: the model and one tensor.
+
+On the CPU, a tensor that is stored in the wanted dtype and that no rule rearranges is not copied: the parameter is the
+file, mapped copy-on-write, so training in place changes memory and never the file. The file may be renamed, replaced by
+a rename or deleted while the model lives, as everything here does; it must not be shortened or rewritten in place,
+because the kernel kills a process that reads past the end of a mapped file.
+"""
 
 from pathlib import Path
 
@@ -17,29 +23,35 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Transformer:
-    """A model in eval mode with the weights of a checkpoint.
+    """A model in eval mode with the weights of a checkpoint, mapped from its files where they can be used as they lie.
 
     Raises CheckFailed for NaN or infinite weights and for weights that are not floating point.
     """
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(Path(checkpoint))
-    return build_model(opened.spec, opened.tensors, dtype, device).eval()
+    tensors = opened.unshared() if opened is checkpoint else opened.tensors
+    return build_model(opened.spec, tensors, dtype, device, private=True).eval()
 
 
 def build_model(
-    spec: Spec, tensors: TensorSource, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    spec: Spec,
+    tensors: TensorSource,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    *,
+    private: bool = False,
 ) -> Transformer:
-    """A model of `spec` that owns copies of `tensors` (under our names)."""
+    """A model of `spec` that owns copies of `tensors` (under our names).
+
+    `private` says that nobody else holds what `tensors` reads, so what fits is kept without a copy.
+    """
     with torch.device("meta"):
         model = Transformer(spec)
+    kept: set[int] = set()
     for name in [name for name, _ in model.named_parameters()]:
-        info = tensors.info(name)
-        if not info.dtype.is_floating_point:
-            dtype_name = str(info.dtype).removeprefix("torch.")
-            raise CheckFailed(
-                f"{info.file or tensors.where}: tensor '{name}' is {dtype_name}, not floating point; "
-                "give a checkpoint in float32, bfloat16 or float16"
-            )
-        tensor = tensors.read(name).to(device=device, dtype=dtype, copy=True).contiguous()
+        read = _read(tensors, name)
+        shared = not private or read.data_ptr() in kept  # a rule may give one tensor twice
+        tensor = read.to(device=device, dtype=dtype, copy=shared).contiguous()
+        kept.add(tensor.data_ptr())
         if not all_finite(tensor):
             raise CheckFailed(not_finite(tensors, name, tensor, dtype))
         path, _, attribute = name.rpartition(".")
@@ -47,6 +59,17 @@ def build_model(
     if spec.head.tie_embeddings:
         model.head.weight = model.embedding.weight
     return model
+
+
+def _read(tensors: TensorSource, name: str) -> torch.Tensor:
+    info = tensors.info(name)
+    if not info.dtype.is_floating_point:
+        dtype_name = str(info.dtype).removeprefix("torch.")
+        raise CheckFailed(
+            f"{info.file or tensors.where}: tensor '{name}' is {dtype_name}, not floating point; "
+            "give a checkpoint in float32, bfloat16 or float16"
+        )
+    return tensors.read(name)
 
 
 def all_finite(tensor: torch.Tensor) -> bool:

@@ -1,10 +1,12 @@
 """The tensor files of a checkpoint folder, read lazily: safetensors, or `.bin` through PyTorch's weights-only loader.
 
-One file (`model.safetensors`, `pytorch_model.bin`) or several with an index that says which tensor lies where. Files
-are memory-mapped while one tensor is read and unmapped after it, so pages that were read do not pile up. Nothing is
-ever unpickled freely, and an index cannot lead out of its folder.
+One file (`model.safetensors`, `pytorch_model.bin`) or several with an index that says which tensor lies where. Every
+read maps its file anew, copy-on-write, and the mapping goes with the tensor: pages that were read do not pile up, and
+whoever asked may keep the tensor and write into it without touching the file or another reader. Nothing is ever
+unpickled freely, and an index cannot lead out of its folder.
 """
 
+import mmap
 import pickle
 import warnings
 import zipfile
@@ -14,6 +16,7 @@ from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.serialization import set_default_mmap_options
 
 from stemma.config import load_json, parse
 from stemma.errors import StemmaError
@@ -51,11 +54,13 @@ class TensorFile(Protocol):
 
     def infos(self) -> Mapping[str, TensorInfo]: ...
 
-    def read(self, name: str) -> torch.Tensor: ...
+    def read(self, name: str) -> torch.Tensor:
+        """A tensor that the caller alone holds."""
+        ...
 
 
 class SafetensorsFile:
-    """One .safetensors file, mapped while its header or one tensor is read."""
+    """One .safetensors file, mapped privately for each tensor that is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +108,8 @@ class TorchFile:
         return {n: TensorInfo(tuple(t.shape), t.dtype, str(self.path)) for n, t in tensors.items()}
 
     def read(self, name: str) -> torch.Tensor:
-        return self._tensors()[name]
+        tensor = self._tensors()[name]
+        return tensor if self._whole is None else tensor.clone()
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         # Only the zip format of torch 1.6 and later can be mapped; an older file is read whole, so once.
@@ -174,7 +180,10 @@ def map_safetensors(path: Path) -> Any:
 
 def _load_bin(path: Path, mapped: bool) -> dict[str, torch.Tensor]:
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about odd pickle protocols
+        with (
+            warnings.catch_warnings(action="ignore", category=UserWarning),  # about odd pickle protocols
+            set_default_mmap_options(mmap.MAP_PRIVATE),  # whatever the process has set
+        ):
             loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         raise StemmaError(

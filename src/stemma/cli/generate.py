@@ -1,12 +1,18 @@
-"""Continue a prompt with a model; the prompt is read from stdin when --prompt is absent."""
+"""Continue a prompt with a model; the prompt is read from stdin when --prompt is absent.
+
+An encoder-decoder model reads the prompt and writes its answer; a masked language model fills the [MASK] of the prompt.
+"""
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from stemma.generate.language_model import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +50,7 @@ def run(args: Args) -> int:
     from stemma.generate.language_model import load_language_model
     from stemma.generate.sampling import GenerationSettings
     from stemma.generate.session import ChatSession
-    from stemma.generate.stopping import continuations
+    from stemma.generate.stopping import answers, continuations
     from stemma.progress import say
 
     settings = GenerationSettings(
@@ -60,11 +66,17 @@ def run(args: Args) -> int:
     language_model = load_language_model(args.path, args.dtype, args.device)
     tokenizer = language_model.tokenizer
     settings = settings.with_limits(language_model.eos_ids, tokenizer.vocab_size)
-    ids = [*language_model.document_start, *tokenizer.encode(prompt)]
+    if not language_model.model.spec.causal:
+        return _fill(language_model, prompt, args.json)
+    ids = language_model.text_prompt(prompt)
+    reads = language_model.model.spec.encoder is not None  # then the answer is a text of its own
+    decoder = answers(tokenizer) if reads else continuations(tokenizer)
     if not ids:
         raise StemmaError("the prompt is empty and the tokenizer has no BOS to begin with; give --prompt")
     if args.json:
-        answer = generate(language_model.model, [ids], settings, continuations(tokenizer))[0]
+        answer = generate(language_model.model, [ids], settings, decoder, prompting=language_model.prompting)[
+            0
+        ]
         record = {
             "prompt": prompt,
             "text": answer.text,
@@ -73,14 +85,23 @@ def run(args: Args) -> int:
         }
         print(json.dumps(record, ensure_ascii=False))
         return 0
-    session = ChatSession(language_model.model)
-    print(prompt, end="", flush=True)
-    for piece in session.stream(ids, settings, continuations(tokenizer)):
+    session = ChatSession(language_model.model, language_model.prompting)
+    print("" if reads else prompt, end="", flush=True)
+    for piece in session.stream(ids, settings, decoder):
         print(piece, end="", flush=True)
     print()
     if session.finish_reason != "stop":
         why = "max_new_tokens" if session.finish_reason == "length" else "the model's max_seq_len"
         say(f"ended at {why}")
+    return 0
+
+
+def _fill(language_model: "LanguageModel", prompt: str, as_json: bool) -> int:
+    """Print the prompt with its masks filled."""
+    from stemma.generate.fill import fill_masks
+
+    text, ids = fill_masks(language_model, prompt)
+    print(json.dumps({"prompt": prompt, "text": text, "ids": ids}, ensure_ascii=False) if as_json else text)
     return 0
 
 

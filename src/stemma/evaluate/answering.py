@@ -120,7 +120,9 @@ def _answer(
     prompts = [protocol.prompt(question) for question in questions]
     fits = [i for i, prompt in enumerate(prompts) if len(prompt) < model.spec.max_seq_len]
     decoder = answers(language_model.tokenizer)
-    generated = generate(model, [prompts[i] for i in fits], settings, decoder)
+    generated = generate(
+        model, [prompts[i] for i in fits], settings, decoder, prompting=language_model.prompting
+    )
     texts = {i: (answer.text or "").strip() for i, answer in zip(fits, generated, strict=True)}
 
     candidates = [

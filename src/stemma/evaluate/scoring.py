@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from stemma.generate.cached import exact_up_to, new_cache, pick_rows
-from stemma.generate.decode import pad_left
+from stemma.generate.prompting import pad_left
 from stemma.model.transformer import Transformer
 
 _MAX_LOGITS = 1 << 24

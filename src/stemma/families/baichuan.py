@@ -16,9 +16,9 @@ The explicit keys `position_embedding` ("rope" or "alibi") and `norm_head` overr
 
 from typing import Any, Literal, cast
 
-from stemma.families.config import PUBLISHED_ACTIVATION, Config
+from stemma.families.config import Config
 from stemma.families.family import Family, SpecialIds
-from stemma.families.llama import COPIES, IGNORED, LAYER, OTHER_RULES, read_head_dim
+from stemma.families.llama import COPIES, FRAME_RULES, GATED_RULES, IGNORED, LAYER, read_head_dim, write_gated
 from stemma.families.rules import fuse
 from stemma.model.spec import (
     AlibiSpec,
@@ -45,7 +45,8 @@ RULES = (
         "layers.{layer}.attention.key",
         "layers.{layer}.attention.value",
     ),
-    *OTHER_RULES,
+    *FRAME_RULES,
+    *GATED_RULES,
 )
 
 
@@ -98,10 +99,9 @@ def write(spec: Spec) -> dict[str, Any]:
         "model_type": "baichuan",
         "vocab_size": spec.vocab_size,
         "hidden_size": spec.hidden_size,
-        "intermediate_size": block.feed_forward.intermediate_size,
+        **write_gated(block),
         "num_hidden_layers": spec.num_layers,
         "num_attention_heads": block.attention.num_heads,
-        "hidden_act": PUBLISHED_ACTIVATION[block.feed_forward.activation],
         **lengths,
         "rms_norm_eps": block.norm.eps,
         "tie_word_embeddings": spec.head.tie_embeddings,
@@ -139,6 +139,7 @@ def _chat_template(spec: Spec) -> str:
 
 BAICHUAN = Family(
     name="baichuan",
+    title="Baichuan 1 and 2, 7B and 13B",
     model_types=("baichuan",),
     architectures=(_OTHERS, _FIRST_7B),
     read=read,

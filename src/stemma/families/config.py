@@ -28,7 +28,7 @@ _GENERATION = """
     max_length min_length max_new_tokens do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature
     top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size
     bad_words_ids num_return_sequences remove_invalid_values exponential_decay_length_penalty suppress_tokens
-    begin_suppress_tokens prefix user_token_id assistant_token_id
+    begin_suppress_tokens prefix user_token_id assistant_token_id mask_token_id gmask_token_id eop_token_id unk_token_id
 """
 # pretraining_tp splits matrix products without changing their sums; the dropouts act in training alone.
 IRRELEVANT = frozenset((_BOOKKEEPING + _GENERATION).split())
@@ -95,9 +95,27 @@ class Config:
             raise StemmaError(f"{self.where}: {key}: expected an object, found {value!r}")
         return Config(cast("Mapping[str, Any]", value), f"{self.where}: {key}")
 
-    def activation(self, key: str, default: str) -> Any:
+    def with_default(self, key: str, value: Any) -> "Config":
+        """The same reading with a value for a key the file leaves out."""
+        changed = Config({**self.values, key: value}, self.where)
+        changed._taken = self._taken
+        return changed
+
+    def skip(self, *keys: str) -> None:
+        """Keys, or lists of keys with blanks between them, that change nothing in this family's forward pass."""
+        self._taken.update(word for key in keys for word in key.split())
+
+    def expect(self, key: str, value: Any, reason: str) -> None:
+        """A key that may be absent or have one value. Raises StemmaError with the reason for any other."""
+        self._taken.add(key)
+        if self.has(key) and self.values[key] != value:
+            raise StemmaError(
+                f"{self.where}: {key} is {self.values[key]!r}, which cannot be honoured: {reason}"
+            )
+
+    def activation(self, key: str, default: str, *aliases: str) -> Any:
         """An activation by its published name, as ours."""
-        name = self.optional(key, str, default)
+        name = self.optional(key, str, default, *aliases)
         if name not in ACTIVATIONS:
             raise StemmaError(f"{self.where}: {key} '{name}' is not known{suggest(name, list(ACTIVATIONS))}")
         return ACTIVATIONS[name]

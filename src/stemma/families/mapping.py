@@ -51,7 +51,7 @@ def link(rules: Sequence[Rule], spec: Spec) -> list[Link]:
         rule, places = bound
         assert places is not None
         theirs, ours, layer = places
-        block = None if layer is None else spec.block(layer)
+        block = None if layer is None else _block(spec, ours[0], layer)
         our_shapes = tuple(shapes[n] for n in ours)
         hollow = [torch.empty(shape, device="meta") for shape in our_shapes]
         their_shapes = tuple(tuple(t.shape) for t in rule.form.to_theirs(hollow, block))
@@ -60,6 +60,12 @@ def link(rules: Sequence[Rule], spec: Spec) -> list[Link]:
     uncovered = [name for name in shapes if name not in covered]
     assert not uncovered, f"no rule covers {uncovered[0]}"
     return links
+
+
+def _block(spec: Spec, name: str, layer: int) -> BlockSpec:
+    """The block a tensor of a layer belongs to, in the encoder or in the main stack."""
+    in_encoder = spec.encoder is not None and name.startswith("encoder.")
+    return spec.encoder.layers[layer] if in_encoder and spec.encoder else spec.block(layer)
 
 
 class _Mapped(ABC):
@@ -100,7 +106,11 @@ class _Mapped(ABC):
 
 
 class MappedIn(_Mapped):
-    """A published source under our names. Raises StemmaError for missing, unused and mis-shaped tensors at once."""
+    """A published source under our names. Raises StemmaError for missing, unused and mis-shaped tensors at once.
+
+    `carried` are the tensors that no link reads, derived buffers and copies: written back as they are when the source is
+    written in its own layout, so that what was published comes out whole.
+    """
 
     def __init__(
         self,
@@ -108,8 +118,12 @@ class MappedIn(_Mapped):
         links: Sequence[Link],
         ignored: Sequence[str],
         copies: Mapping[str, str],
+        layout: str,
     ) -> None:
         _check(source, links, ignored, copies)
+        self.published, self.layout = source, layout
+        used = {name for link in links for name in link.theirs}
+        self.carried = [name for name in source.names() if name not in used]
         outputs = {name: (link, i, link.our_shapes[i]) for link in links for i, name in enumerate(link.ours)}
         super().__init__(source, outputs)
 
@@ -122,9 +136,9 @@ class MappedIn(_Mapped):
 
 
 class MappedOut(_Mapped):
-    """Our source under published names."""
+    """Our source under published names. `origin` is the source when it was read from this very layout, unchanged."""
 
-    def __init__(self, source: TensorSource, links: Sequence[Link]) -> None:
+    def __init__(self, source: TensorSource, links: Sequence[Link], layout: str) -> None:
         ours = [name for link in links for name in link.ours]
         _check_names(source, ours, set(source.names()) - set(ours))
         for link in links:
@@ -133,6 +147,22 @@ class MappedOut(_Mapped):
             name: (link, i, link.their_shapes[i]) for link in links for i, name in enumerate(link.theirs)
         }
         super().__init__(source, outputs)
+        self.origin: MappedIn | None = None
+        if isinstance(source, MappedIn) and source.layout == layout:
+            self.origin = source if set(outputs) <= set(source.published.names()) else None
+
+    def names(self) -> list[str]:
+        return super().names() + (self.origin.carried if self.origin is not None else [])
+
+    def info(self, name: str) -> TensorInfo:
+        if self.origin is not None and name in self.origin.carried:
+            return self.origin.published.info(name)
+        return super().info(name)
+
+    def read(self, name: str) -> torch.Tensor:
+        if self.origin is not None and name in self.origin.carried:
+            return self.origin.published.read(name)
+        return super().read(name)
 
     def _inputs(self, link: Link) -> tuple[str, ...]:
         return link.ours

@@ -11,14 +11,33 @@ from typing import Any, cast
 from stemma.config import suggest
 from stemma.errors import StemmaError
 from stemma.families.baichuan import BAICHUAN
+from stemma.families.bart import BART
+from stemma.families.bert import BERT
+from stemma.families.bloom import BLOOM
+from stemma.families.chatglm import CHATGLM
+from stemma.families.chatglm2 import CHATGLM2
 from stemma.families.config import Config
+from stemma.families.falcon import FALCON
 from stemma.families.family import Family
+from stemma.families.glm4 import GLM, GLM4
+from stemma.families.glm10b import GLM10B
+from stemma.families.gpt2 import GPT2
+from stemma.families.internlm import INTERNLM, INTERNLM3
 from stemma.families.llama import LLAMA
+from stemma.families.mistral import MISTRAL, MIXTRAL
+from stemma.families.opt import OPT
+from stemma.families.qwen import QWEN
+from stemma.families.qwen2 import QWEN2, QWEN2_MOE, QWEN3
 from stemma.families.stemma import STEMMA
+from stemma.families.t5 import T5
 from stemma.model.spec import Spec
 
 GROUP = "stemma.families"
-_PUBLISHED = (LLAMA, BAICHUAN)
+_PUBLISHED = (
+    *(LLAMA, MISTRAL, MIXTRAL, QWEN2, QWEN3, QWEN2_MOE, GLM, GLM4),
+    *(GPT2, OPT, BLOOM, FALCON, T5, BART, BERT),
+    *(BAICHUAN, INTERNLM, INTERNLM3, QWEN, CHATGLM, CHATGLM2, GLM10B),
+)
 
 
 @functools.cache
@@ -51,12 +70,16 @@ def family_of_config(config: Mapping[str, Any], where: str = "config.json") -> F
     """
     model_type = config.get("model_type")
     architectures = Config(config, where).optional("architectures", tuple[str, ...], ())
-    for family in families():
-        if model_type in family.model_types:
+    found = [family for family in families() if model_type in family.model_types]
+    if model_type is None:
+        found = [family for family in families() if set(architectures) & set(family.architectures)]
+    for family in found:
+        if any(key in config for key in family.distinctive):
             return family
-        if model_type is None and any(name in family.architectures for name in architectures):
-            return family
-    known = [name for family in families() for name in family.model_types]
+    plain = [family for family in found if not family.distinctive]
+    if plain or found:
+        return (plain or found)[0]
+    known = list(dict.fromkeys(name for family in families() for name in family.model_types))
     if model_type is None:
         raise StemmaError(f"{where}: has no model_type; add the one of its family: {', '.join(known)}")
     raise StemmaError(

@@ -13,11 +13,13 @@ from stemma.errors import StemmaError
 from stemma.families.config import Config
 from stemma.model.position.scaling import yarn_attention_factor
 from stemma.model.spec import (
+    BlockSpec,
     DynamicScaling,
     LinearScaling,
     Llama3Scaling,
     RopeScaling,
     RopeSpec,
+    SteppedScaling,
     YarnScaling,
 )
 
@@ -50,6 +52,12 @@ def read_rope(
         interleaved=interleaved,
         scaling=scalings[0] if scalings else None,
     )
+
+
+def rope_of(block: BlockSpec) -> RopeSpec:
+    """The block's RopeSpec, or the default one, which `losses` then finds to differ."""
+    position = block.attention.position
+    return position if isinstance(position, RopeSpec) else RopeSpec()
 
 
 def write_rope(rope: RopeSpec) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def _read_yarn(table: Config, max_seq_len: int) -> YarnScaling:
 
 
 def _check(table: Config, scaling: RopeScaling | None) -> None:
-    if scaling is None:
+    if scaling is None or isinstance(scaling, SteppedScaling):
         return
     if not (math.isfinite(scaling.factor) and scaling.factor >= 1):
         raise StemmaError(f"{table.where}: factor is {scaling.factor}; a length extension is at least 1")
@@ -115,7 +123,7 @@ def _check(table: Config, scaling: RopeScaling | None) -> None:
 
 
 def _write_scaling(scaling: RopeScaling | None) -> dict[str, Any] | None:
-    if scaling is None:
+    if scaling is None or isinstance(scaling, SteppedScaling):  # the latter has no spelling here
         return None
     table: dict[str, Any] = {"type": scaling.kind, "rope_type": scaling.kind, "factor": scaling.factor}
     if isinstance(scaling, YarnScaling | Llama3Scaling):

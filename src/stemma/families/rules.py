@@ -8,11 +8,13 @@ Fused        ours one after another along the rows: [query; key; value], [gate; 
 Grouped      rows interleaved per kv head: for each group its query heads, then key, then value
 Transposed   the published matrix is stored [in, out]; wraps another form
 Permuted     rotary pairs (2j, 2j + 1) in the file, (j, j + d/2) here
+Row          a vector stored as a matrix of one row
 
 A form is two inverse functions. What of ours a Spec has decides which rules act: a rule for biases or for an own head
 is silent where there is none.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,6 +104,17 @@ class Permuted:
         return [t.reshape(-1, 2, half, *t.shape[1:]).transpose(1, 2).reshape(t.shape) for t in ours]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A vector the file holds as [1, n] (BART's logits bias)."""
+
+    def to_ours(self, theirs: Tensors, shapes: Sequence[Shape], block: BlockSpec | None) -> Tensors:
+        return [theirs[0].reshape(-1)]
+
+    def to_theirs(self, ours: Tensors, block: BlockSpec | None) -> Tensors:
+        return [ours[0].reshape(1, -1)]
+
+
 def _grouped(rows: torch.Tensor, groups: int) -> torch.Tensor:
     return rows.reshape(groups, rows.shape[0] // groups, *rows.shape[1:])
 
@@ -124,7 +137,10 @@ class Rule:
     form: Form = Same()
 
     def bind(self, name: str) -> tuple[list[str], list[str], int | None] | None:
-        """(theirs, ours, layer) with the placeholders filled in, when `name` is the rule's first of ours."""
+        """(theirs, ours, layer) with the placeholders filled in, when `name` is the rule's first of ours.
+
+        `layer` counts in the stack the name belongs to.
+        """
         match = re.fullmatch(_pattern(self.ours[0]), name)
         if match is None:
             return None
@@ -137,9 +153,14 @@ class Rule:
         return fill(self.theirs), fill(self.ours), int(values["layer"]) if "layer" in values else None
 
 
-def rename(theirs: str, ours: str) -> Rule:
+def rename(theirs: str, ours: str, form: Form = Same()) -> Rule:
     """The same tensor under another name."""
-    return Rule((theirs,), (ours,))
+    return Rule((theirs,), (ours,), form)
+
+
+def renames(theirs: str, ours: str, **names: str) -> tuple[Rule, ...]:
+    """One rule per keyword: `ours` + keyword (with __ for a dot) is called `theirs` + value."""
+    return tuple(rename(theirs + value, ours + key.replace("__", ".")) for key, value in names.items())
 
 
 def fuse(theirs: str, *ours: str, form: Form = Fused()) -> Rule:
@@ -147,6 +168,7 @@ def fuse(theirs: str, *ours: str, form: Form = Fused()) -> Rule:
     return Rule((theirs,), ours, form)
 
 
+@functools.cache
 def _pattern(template: str) -> str:
     pieces = re.split(r"\{(\w+)\}", template)
     fixed = [re.escape(piece) for piece in pieces[0::2]]

@@ -75,3 +75,20 @@ class MemorySource:
 
     def read(self, name: str) -> torch.Tensor:
         return self._tensors[name].detach()
+
+
+class RespelledSource(ViewSource):
+    """Another source whose names are spelled differently: `spellings` maps the names here to those of the source."""
+
+    def __init__(self, source: TensorSource, spellings: Mapping[str, str]) -> None:
+        super().__init__(source)
+        self.spellings = spellings
+
+    def names(self) -> list[str]:
+        return list(self.spellings)
+
+    def info(self, name: str) -> TensorInfo:
+        return self._source.info(self.spellings[name])
+
+    def read(self, name: str) -> torch.Tensor:
+        return self._source.read(self.spellings[name])

@@ -21,9 +21,11 @@ def write(spec: Spec) -> dict[str, Any]:
 
 STEMMA = Family(
     name="stemma",
+    title="our own layout",
     model_types=("stemma",),
     architectures=(),
     read=read,
     write=write,
     rules=(rename("{name}", "{name}"),),
+    any_stack=True,
 )

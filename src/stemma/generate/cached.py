@@ -8,15 +8,16 @@ from collections.abc import Sequence
 import torch
 
 from stemma.model.cache import KVCache
+from stemma.model.layout import Memory
 from stemma.model.position.scaling import depends_on_length
-from stemma.model.spec import DynamicScaling, RopeSpec, Spec
+from stemma.model.spec import DynamicScaling, RopeSpec, Spec, SteppedScaling
 from stemma.model.transformer import Transformer
 
 
-def new_cache(model: Transformer, batch_size: int, capacity: int) -> KVCache:
+def new_cache(model: Transformer, batch_size: int, capacity: int, memory: Memory | None = None) -> KVCache:
     """An empty cache in the model's dtype, on its device."""
     weight = model.embedding.weight
-    return KVCache(model.spec, batch_size, capacity, dtype=weight.dtype, device=weight.device)
+    return KVCache(model.spec, batch_size, capacity, dtype=weight.dtype, device=weight.device, memory=memory)
 
 
 def pick_rows(cache: KVCache, rows: Sequence[int]) -> None:
@@ -24,7 +25,13 @@ def pick_rows(cache: KVCache, rows: Sequence[int]) -> None:
     index = torch.tensor(list(rows), dtype=torch.long, device=cache.position_ids.device)
     for layer in cache.layers:
         layer.keys, layer.values = layer.keys[index], layer.values[index]
+        if layer.memory is not None:
+            layer.memory = (layer.memory[0][index], layer.memory[1][index])
     cache.position_ids, cache.segment_ids = cache.position_ids[index], cache.segment_ids[index]
+    cache.prompt_lengths = cache.prompt_lengths[index]
+    if cache.memory is not None:
+        segments = cache.memory.segment_ids
+        cache.memory = Memory(cache.memory.states[index], None if segments is None else segments[index])
 
 
 def cut(cache: KVCache, length: int) -> None:
@@ -49,14 +56,14 @@ def make_room(cache: KVCache, capacity: int) -> None:
 def exact_up_to(spec: Spec) -> int | None:
     """The length up to which cached keys stay right and rows of a batch do not disturb each other; None: any length.
 
-    Only dynamic NTK has such a limit: beyond its trained length the rotation of every key depends on the longest
-    position of the call.
+    Only the two forms of dynamic NTK have such a limit: beyond the trained length the rotation of every key depends on
+    the longest position of the call, or on the length of the prompt.
     """
     limits = [
         position.scaling.original_max_seq_len
         for position in (block.attention.position for block in spec.blocks)
         if isinstance(position, RopeSpec) and depends_on_length(position)
-        if isinstance(position.scaling, DynamicScaling)
+        if isinstance(position.scaling, DynamicScaling | SteppedScaling)
     ]
     return min(limits, default=None)
 

@@ -27,7 +27,7 @@ class Conversation:
         )
         self.max_seq_len = language_model.model.spec.max_seq_len
         self.num_turns = 0
-        self._session = ChatSession(language_model.model)
+        self._session = ChatSession(language_model.model, language_model.prompting)
         self._system: list[Message] = [] if system is None else [{"role": "system", "content": system}]
         self.history: list[Message] = []
 

@@ -2,7 +2,8 @@
 
 Prompts of one batch are padded on the left (segment 0, which no token of a prompt sees) and counted from their own
 first token, so every row computes what it would compute alone; finished rows leave the batch. The head is applied to
-the last position only.
+the last position only. A model that fills blanks sees the whole context of a prompt from each of its places; a decoder
+with an encoder begins with its start token and reads what the encoder made of the prompt.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from stemma.generate.cached import exact_up_to, new_cache, pick_rows
+from stemma.generate.prompting import Prompting, batch_of, encode_sources
 from stemma.generate.sampling import GenerationSettings, choose
 from stemma.generate.stopping import Answer, DecoderFor, FinishReason
 from stemma.model.cache import KVCache
@@ -33,21 +35,33 @@ def generate(
     settings: GenerationSettings,
     decoder: DecoderFor | None = None,
     progress: Progress | None = None,
+    prompting: Prompting = Prompting(),
 ) -> list[Generation]:
     """Answers to prompts of token ids, in their order; `progress` advances by one for each.
 
     A prompt's answer does not depend on the others: prompt i draws from its own generator, seeded `settings.seed + i`.
-    Raises StemmaError for an empty prompt and for one that leaves no room below max_seq_len.
+    Raises StemmaError for an empty prompt, for one that leaves no room below max_seq_len, and for a model that
+    generates nothing.
     """
-    rows = [Answer(prompt, settings, model.spec.max_seq_len, decoder) for prompt in prompts]
+    starts = [prompting.decoder_prompt(model, prompt) for prompt in prompts]
+    rows = [Answer(start, settings, model.spec.max_seq_len, decoder) for start in starts]
     generators = [torch.Generator().manual_seed(settings.seed + index) for index in range(len(rows))]
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index].prompt))
+    order = sorted(range(len(rows)), key=lambda index: len(prompts[index]))
     limit = exact_up_to(model.spec)
     alone = limit is not None and any(row.max_length > limit for row in rows)
     size = 1 if alone else settings.batch_size
     for begin in range(0, len(order), size):
         chosen = order[begin : begin + size]
-        _decode(model, [rows[i] for i in chosen], settings, [generators[i] for i in chosen], progress)
+        sources = [prompts[i] for i in chosen]
+        _decode(
+            model,
+            [rows[i] for i in chosen],
+            sources,
+            settings,
+            [generators[i] for i in chosen],
+            progress,
+            prompting,
+        )
     return [_result(row) for row in rows]
 
 
@@ -58,37 +72,38 @@ def last_logits(
     cache: KVCache,
     position_ids: torch.Tensor | None = None,
     segment_ids: torch.Tensor | None = None,
+    prefix_lengths: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """(B, V) logits after the last of `token_ids` (B, T), which are appended to the cache."""
     hidden = model.hidden(
-        token_ids, position_ids=position_ids, segment_ids=segment_ids, cache=cache
+        token_ids,
+        position_ids=position_ids,
+        segment_ids=segment_ids,
+        prefix_lengths=prefix_lengths,
+        cache=cache,
     )  # (B, T, C)
     return model.head(hidden[:, -1])
 
 
-def pad_left(
-    sequences: Sequence[Sequence[int]], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """token_ids, position_ids and segment_ids, each (B, longest), with id 0, position 0 and segment 0 as padding."""
-    longest = max(map(len, sequences))
-    tokens = torch.tensor([[0] * (longest - len(s)) + list(s) for s in sequences], device=device)
-    padding = torch.tensor([[longest - len(s)] for s in sequences], device=device)
-    index = torch.arange(longest, device=device) - padding
-    return tokens, index.clamp(min=0), (index >= 0).long()
-
-
+@torch.inference_mode()
 def _decode(
     model: Transformer,
     rows: list[Answer],
+    sources: Sequence[Sequence[int]],
     settings: GenerationSettings,
     generators: list[torch.Generator],
     progress: Progress | None,
+    prompting: Prompting,
 ) -> None:
-    tokens, positions, segments = pad_left([row.prompt for row in rows], model.embedding.weight.device)
+    device = model.embedding.weight.device
+    batch = batch_of([row.prompt for row in rows], prompting.blanks, device)
     new = max(row.max_length - len(row.prompt) for row in rows)
-    cache = new_cache(model, len(rows), tokens.shape[1] + new - 1)  # the last token is chosen, never fed
-    even = bool(segments.all())
-    logits = last_logits(model, tokens, cache, positions, None if even else segments)
+    capacity = batch.token_ids.shape[1] + new - 1  # the last token is chosen, never fed
+    memory = encode_sources(model, sources, device) if model.spec.encoder else None
+    cache = new_cache(model, len(rows), capacity, memory)
+    logits = last_logits(
+        model, batch.token_ids, cache, batch.position_ids, batch.segment_ids, batch.prefix_lengths
+    )
     while True:
         chosen = choose(logits, settings, [row.seen for row in rows], generators)
         for row, token in zip(rows, chosen, strict=True):
@@ -100,10 +115,11 @@ def _decode(
             return
         if len(live) < len(rows):
             pick_rows(cache, live)
+            batch.keep(live)
             rows, generators = [rows[i] for i in live], [generators[i] for i in live]
-        lengths = torch.tensor([[len(row.prompt) + len(row.ids) - 1] for row in rows], device=tokens.device)
-        tokens = torch.tensor([[row.ids[-1]] for row in rows], device=tokens.device)
-        logits = last_logits(model, tokens, cache, lengths)
+        positions = batch.next_positions([len(row.prompt) + len(row.ids) - 1 for row in rows])
+        tokens = torch.tensor([[row.ids[-1]] for row in rows], device=device)
+        logits = last_logits(model, tokens, cache, positions)
 
 
 def _result(row: Answer) -> Generation:

@@ -1,16 +1,25 @@
 """A checkpoint folder ready to speak: weights, tokenizer and, where there is one, the chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from stemma.errors import StemmaError
+from stemma.generate.prompting import Prompting
+from stemma.model.blanks import BlankMarks
 from stemma.model.transformer import Transformer
-from stemma.tokenizer.template import ChatTemplate, Message, encode_chat, template_of
+from stemma.progress import say
+from stemma.tokenizer.template import ChatTemplate, Message, builtin_template, encode_chat, template_of
 from stemma.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from stemma.checkpoint import Checkpoint
+
+_START_NAMES = ("<|startofpiece|>", "<sop>", "sop")
+_MASK_NAMES = ("[gMASK]", "[MASK]", "[sMASK]")
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -25,11 +34,21 @@ class LanguageModel:
     template: ChatTemplate | None
     eos_ids: tuple[int, ...]
     """tokens that end a text, by the tokenizer and by config.json"""
+    prompting: Prompting = Prompting()
+    """how the model takes a prompt"""
+    text_marks: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    """ids the family puts before and after a plain text"""
 
     @property
     def document_start(self) -> list[int]:
-        """What every training document begins with: BOS, or nothing where the tokenizer has none."""
+        """What every training document begins with: the family's marks, else BOS, or nothing where there is none."""
+        if any(self.text_marks):
+            return list(self.text_marks[0])
         return [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
+
+    def text_prompt(self, text: str) -> list[int]:
+        """Ids of a plain text to be continued, or read by the encoder, with the marks around it."""
+        return [*self.document_start, *self.tokenizer.encode(text), *self.text_marks[1]]
 
     @property
     def chat_stop_ids(self) -> tuple[int, ...]:
@@ -78,9 +97,67 @@ def load_language_model(folder: Path, dtype: DType = "float32", device: str = "a
             f"{folder}: the tokenizer has {tokenizer.vocab_size} ids and the model {model.spec.vocab_size} rows; "
             "put the tokenizer the model was trained with into the folder"
         )
-    template = None if tokenizer.config.chat_template is None else template_of(tokenizer)
     eos_ids = {*checkpoint.special_ids.eos, *(() if tokenizer.eos_id is None else (tokenizer.eos_id,))}
-    return LanguageModel(folder, model, tokenizer, template, tuple(sorted(eos_ids)))
+    return LanguageModel(
+        folder,
+        model,
+        tokenizer,
+        _template(tokenizer, checkpoint),
+        tuple(sorted(eos_ids)),
+        _prompting(checkpoint, tokenizer),
+        _text_marks(checkpoint, tokenizer),
+    )
+
+
+def _template(tokenizer: Tokenizer, checkpoint: "Checkpoint") -> ChatTemplate | None:
+    """The tokenizer's own template, else the one the family's chat models were trained with, where its tokens exist."""
+    if tokenizer.config.chat_template is not None:
+        return template_of(tokenizer)
+    name = checkpoint.family.chat_template(checkpoint.spec)
+    if name is None:
+        return None
+    template = builtin_template(name, tokenizer.config)
+    known = template.stop_tokens and all(token in tokenizer.special_ids for token in template.stop_tokens)
+    return template if known else None
+
+
+def _prompting(checkpoint: "Checkpoint", tokenizer: Tokenizer) -> Prompting:
+    ids = checkpoint.special_ids
+    start = ids.decoder_start if ids.decoder_start is not None else ids.bos
+    if checkpoint.spec.encoder is not None:
+        return Prompting(decoder_start=start)
+    if not checkpoint.family.fills_blanks:
+        return Prompting()
+    names = tokenizer.special_ids
+    first = ids.bos if ids.bos is not None else _first(names, _START_NAMES)
+    masks = ids.masks or tuple(names[name] for name in _MASK_NAMES if name in names)
+    if first is None or not masks:
+        raise StemmaError(
+            f"{checkpoint.folder}: neither config.json nor the tokenizer names the token that begins an answer and the "
+            "blank it fills; add bos_token_id and gmask_token_id to config.json"
+        )
+    return Prompting(blanks=BlankMarks(first, masks))
+
+
+def _text_marks(checkpoint: "Checkpoint", tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    ids = checkpoint.special_ids
+    roles = {"bos": ids.bos, "eos": next(iter(ids.eos), None), "mask": next(iter(ids.masks), None)}
+
+    def resolved(marks: tuple[str, ...]) -> tuple[int, ...]:
+        found = [roles.get(mark) if mark in roles else tokenizer.special_ids.get(mark) for mark in marks]
+        lost = [mark for mark, token in zip(marks, found, strict=True) if token is None]
+        if lost:
+            say(
+                f"{checkpoint.folder}: the tokenizer has no {lost[0]}, which this family puts around every text"
+            )
+        return tuple(token for token in found if token is not None)
+
+    before, after = checkpoint.family.text_marks
+    return resolved(before), resolved(after)
+
+
+def _first(ids: Mapping[str, int], names: Sequence[str]) -> int | None:
+    return next((ids[name] for name in names if name in ids), None)
 
 
 def _device(name: str) -> torch.device:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stemma.model.spec import FeedForwardSpec
+from stemma.model.mixture import Mixture
+from stemma.model.spec import FeedForwardSpec, MixtureSpec
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "silu": functional.silu,
@@ -21,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class GatedFeedForward(nn.Module):
-    """SwiGLU, GeGLU, ReGLU by activation. Input and output (B, T, C)."""
+    """SwiGLU, GeGLU, ReGLU by activation. Input and output (..., C)."""
 
     def __init__(self, spec: FeedForwardSpec, hidden_size: int) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class GatedFeedForward(nn.Module):
 
 
 class PlainFeedForward(nn.Module):
-    """The transformer's first feed-forward layer. Input and output (B, T, C)."""
+    """The transformer's first feed-forward layer. Input and output (..., C)."""
 
     def __init__(self, spec: FeedForwardSpec, hidden_size: int) -> None:
         super().__init__()
@@ -50,6 +51,8 @@ class PlainFeedForward(nn.Module):
 FEED_FORWARDS = {"gated": GatedFeedForward, "plain": PlainFeedForward}
 
 
-def build_feed_forward(spec: FeedForwardSpec, hidden_size: int) -> nn.Module:
-    """The module of a FeedForwardSpec."""
+def build_feed_forward(spec: FeedForwardSpec | MixtureSpec, hidden_size: int) -> nn.Module:
+    """The module of a FeedForwardSpec or a MixtureSpec."""
+    if isinstance(spec, MixtureSpec):
+        return Mixture(spec, hidden_size, build_feed_forward)
     return FEED_FORWARDS[spec.kind](spec, hidden_size)

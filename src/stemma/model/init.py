@@ -11,7 +11,7 @@ import torch
 
 from stemma.model.transformer import Transformer
 
-_WRITERS = ("attention.output.weight", "feed_forward.down.weight")
+_WRITERS = (".output.weight", ".down.weight")
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Norms: RMSNorm y = x / sqrt(mean(x^2) + eps) * g; LayerNorm y = (x - mean) / sqrt(var + eps) * g + b.
+"""Norms: RMSNorm y = x / sqrt(mean(x^2) + eps) * g; LayerNorm y = (x - mean) / sqrt(var + eps) * g + b; or none.
 
 Statistics are taken in fp32 whatever the model dtype.
 """
@@ -38,7 +38,17 @@ class LayerNorm(nn.Module):
         return normed.to(x.dtype) * self.weight + self.bias
 
 
-NORMS = {"rmsnorm": RMSNorm, "layernorm": LayerNorm}
+class NoNorm(nn.Module):
+    """The identity, where a family has no norm."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+NORMS = {"rmsnorm": RMSNorm, "layernorm": LayerNorm, "none": NoNorm}
 
 
 def build_norm(spec: NormSpec, width: int) -> nn.Module:

@@ -10,15 +10,22 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from stemma.checkpoint import describe
 from stemma.config import load_json, load_toml, parse, plain, suggest
 from stemma.errors import StemmaError
 from stemma.families.family import Family
 from stemma.families.registry import families, family_for_spec, family_of_config
-from stemma.model.spec import Spec
+from stemma.model.spec import PositionSpec, RopeScaling, Spec
 from stemma.upgrade.path import exactly_reachable, refusal
+
+
+_FIELDS_OF_KIND: dict[Any, set[str]] = {
+    kind: {field.name for field in dataclasses.fields(cls)}
+    for cls in (*get_args(PositionSpec), *get_args(RopeScaling))
+    for kind in get_args(get_type_hints(cls)["kind"])
+}
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,9 @@ def _set_here(node: dict[str, Any], parts: list[str], value: Any) -> int:
         return 0
     if len(parts) == 1:
         node[parts[0]] = value
+        if parts[0] == "kind" and value in _FIELDS_OF_KIND:
+            for name in set(node) - _FIELDS_OF_KIND[value]:
+                del node[name]  # what only the former kind had
         return 1
     child = node[parts[0]]
     inner = _children(child) if isinstance(child, list) else [child]

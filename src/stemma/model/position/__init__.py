@@ -1,1 +1,1 @@
-"""Positions inside attention: rotary tables (`rope`), their length extensions (`scaling`), linear biases (`alibi`)."""
+"""Positions inside attention: rotary tables (`rope`, `rope_2d`), their length extensions (`scaling`), biases (`alibi`, `relative`)."""

@@ -6,6 +6,8 @@ of p heads followed by every second slope of 2p heads, starting at the first (Ba
 
 import torch
 
+from stemma.model.spec import AlibiSpec
+
 
 def alibi_slopes(num_heads: int) -> torch.Tensor:
     """(num_heads,) fp32, in the order the published checkpoints expect."""
@@ -15,8 +17,17 @@ def alibi_slopes(num_heads: int) -> torch.Tensor:
     return torch.tensor(slopes, dtype=torch.float32)
 
 
-def alibi_bias(num_heads: int, query_positions: torch.Tensor, key_positions: torch.Tensor) -> torch.Tensor:
-    """Bias (B, num_heads, T, S) fp32 from positions (B, T) and (B, S)."""
-    distance = (query_positions[:, :, None] - key_positions[:, None, :]).float()  # (B, T, S)
-    slopes = alibi_slopes(num_heads).to(distance.device)
-    return -slopes[:, None, None] * distance[:, None]
+def alibi_bias(
+    spec: AlibiSpec, num_heads: int, head_dim: int, query_positions: torch.Tensor, key_positions: torch.Tensor
+) -> torch.Tensor:
+    """Bias on the scaled scores, (B, num_heads, T or 1, S) fp32, from positions (B, T) and (B, S).
+
+    Rounded biases are slope * key position, because the rounding depends on it; the softmax cannot tell the two apart.
+    """
+    slopes = alibi_slopes(num_heads).to(key_positions.device)[:, None, None]
+    if spec.rounded:
+        bias = (slopes.bfloat16() * key_positions[:, None, None].bfloat16()).float()  # (B, H, 1, S)
+    else:
+        distance = (query_positions[:, :, None] - key_positions[:, None, :]).float()  # (B, T, S)
+        bias = -slopes * distance[:, None]
+    return bias * head_dim**-0.5 if spec.before_scaling else bias

@@ -6,17 +6,21 @@ dtype: bf16 cannot tell positions 256 and 257 apart. Half-split pairs (LLaMA) or
 
 import torch
 
-from stemma.model.position.scaling import depends_on_length, rope_amplitude, rope_frequencies
+from stemma.model.position.scaling import call_lengths, rope_amplitude, rope_frequencies
 from stemma.model.spec import RopeSpec
 
 
 def rope_table(
-    spec: RopeSpec, head_dim: int, position_ids: torch.Tensor
+    spec: RopeSpec, head_dim: int, position_ids: torch.Tensor, lengths: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """cos and sin, each (B, T, 1, rotary_dim / 2) fp32, for `position_ids` (B, T)."""
+    """cos and sin, each (B, T, 1, rotary_dim / 2) fp32, for `position_ids` (B, T).
+
+    `lengths` (B,) are the prompt lengths a stepped base grows with; None leaves it as trained.
+    """
     rotary_dim = int(head_dim * spec.fraction)
-    length = int(position_ids.max()) + 1 if depends_on_length(spec) else 0
-    frequencies = rope_frequencies(spec, rotary_dim, length).to(position_ids.device)
+    calls = call_lengths(spec, position_ids, lengths)
+    frequencies = torch.stack([rope_frequencies(spec, rotary_dim, length) for length in calls])
+    frequencies = frequencies[:, None].to(position_ids.device)  # (1 or B, 1, rotary_dim / 2)
     angles = (position_ids.float()[..., None] * frequencies)[:, :, None]  # (B, T, 1, rotary_dim / 2)
     amplitude = rope_amplitude(spec)
     return angles.cos() * amplitude, angles.sin() * amplitude

@@ -1,7 +1,7 @@
 """Length extension of RoPE: how each published scheme changes the frequencies theta^(-2j/d).
 
 One function per scheme, `(frequencies, theta, scaling, length) -> frequencies`, all in fp32. `length` is the highest
-position of the call plus one and matters to dynamic NTK alone.
+position of the call plus one for dynamic NTK, the length of the prompt for its stepped form, and matters to no other.
 """
 
 import math
@@ -10,12 +10,19 @@ from typing import Any
 
 import torch
 
-from stemma.model.spec import DynamicScaling, LinearScaling, Llama3Scaling, RopeSpec, YarnScaling
+from stemma.model.spec import (
+    DynamicScaling,
+    LinearScaling,
+    Llama3Scaling,
+    RopeSpec,
+    SteppedScaling,
+    YarnScaling,
+)
 
 
 def rope_frequencies(spec: RopeSpec, rotary_dim: int, length: int = 0) -> torch.Tensor:
     """Radians per position of each pair, (rotary_dim / 2,) fp32, with the Spec's scaling applied."""
-    plain = _frequencies(spec.theta, rotary_dim)
+    plain = plain_frequencies(spec.theta, rotary_dim)
     if spec.scaling is None:
         return plain
     return _SCHEMES[spec.scaling.kind](plain, spec.theta, spec.scaling, length)
@@ -28,7 +35,7 @@ def rope_amplitude(spec: RopeSpec) -> float:
 
 def depends_on_length(spec: RopeSpec) -> bool:
     """Whether the frequencies change with the length of the call."""
-    return isinstance(spec.scaling, DynamicScaling)
+    return isinstance(spec.scaling, DynamicScaling | SteppedScaling)
 
 
 def yarn_attention_factor(factor: float) -> float:
@@ -36,7 +43,18 @@ def yarn_attention_factor(factor: float) -> float:
     return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
-def _frequencies(theta: float, dim: int) -> torch.Tensor:
+def call_lengths(spec: RopeSpec, position_ids: torch.Tensor, lengths: torch.Tensor | None) -> list[int]:
+    """The lengths the frequencies of a call depend on: one for all rows, or one a row for a stepped base."""
+    if isinstance(spec.scaling, DynamicScaling):
+        return [int(position_ids.max()) + 1]
+    if isinstance(spec.scaling, SteppedScaling) and lengths is not None:
+        rows = [int(length) for length in lengths]
+        return rows[:1] if len(set(rows)) == 1 else rows
+    return [0]
+
+
+def plain_frequencies(theta: float, dim: int) -> torch.Tensor:
+    """theta^(-2j / dim) for every pair j, (dim / 2,) fp32."""
     exponent = torch.arange(0, dim, 2, dtype=torch.float32) / dim
     return 1.0 / theta**exponent
 
@@ -51,7 +69,16 @@ def _dynamic(plain: torch.Tensor, theta: float, scaling: DynamicScaling, length:
         return plain
     dim = 2 * len(plain)
     growth = scaling.factor * length / trained - (scaling.factor - 1)
-    return _frequencies(theta * growth ** (dim / (dim - 2)), dim)
+    return plain_frequencies(theta * growth ** (dim / (dim - 2)), dim)
+
+
+def _stepped(plain: torch.Tensor, theta: float, scaling: SteppedScaling, length: int) -> torch.Tensor:
+    trained = scaling.original_max_seq_len
+    if length <= trained:
+        return plain
+    dim = 2 * len(plain)
+    alpha = 2 ** math.ceil(math.log2(length / trained) + 1) - 1
+    return plain_frequencies(theta * alpha ** (dim / (dim - 2)), dim)
 
 
 def _yarn(plain: torch.Tensor, theta: float, scaling: YarnScaling, length: int) -> torch.Tensor:
@@ -80,6 +107,7 @@ def _llama3(plain: torch.Tensor, theta: float, scaling: Llama3Scaling, length: i
 _SCHEMES: dict[str, Callable[[torch.Tensor, float, Any, int], torch.Tensor]] = {
     "linear": _linear,
     "dynamic": _dynamic,
+    "stepped": _stepped,
     "yarn": _yarn,
     "llama3": _llama3,
 }

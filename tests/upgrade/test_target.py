@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stemma.checkpoint import describe
 from stemma.errors import StemmaError
 from stemma.upgrade.target import Start, apply_changes, open_start, resolve_target
 from stemma.upgrade.upgrade import UpgradeSettings, upgrade
@@ -64,3 +65,53 @@ def test_none_takes_an_optional_field_away(golden: Path) -> None:
     position = apply_changes(start.spec, ["scaling=none"]).blocks[0].attention.position
     assert position.kind == "rope"
     assert position.scaling is None
+
+
+@pytest.mark.parametrize(("name", "kind"), [("bert", "fills masks"), ("t5-v1.0", "has an encoder")])
+def test_a_model_that_predicts_no_next_token_is_refused_in_one_sentence(
+    golden: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    with pytest.raises(StemmaError, match=f"this model {kind}, and measuring an upgrade"):
+        upgrade(golden / name, ["stemma"], tmp_path / "out", QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("internlm-7b", "llama"),
+        ("baichuan-7b", "llama"),
+        ("yi", "llama"),
+        ("chatglm2-6b-32k", "glm"),
+        ("chatglm3-6b-32k", "glm"),
+        ("falcon-rw", "falcon"),
+    ],
+)
+def test_the_target_transformers_is_a_layout_with_a_class_of_its_own(
+    golden: Path, tmp_path: Path, name: str, layout: str
+) -> None:
+    result = upgrade(golden / name, ["transformers"], tmp_path / "out", QUICK)
+    assert result.certificate.claim == "exact"
+    assert describe(tmp_path / "out").family.name == layout
+
+
+def test_what_no_class_of_transformers_holds_is_refused_with_the_nearest_and_its_own_layout(
+    golden: Path, tmp_path: Path
+) -> None:
+    for name, own in (("chatglm-6b-small", "chatglm"), ("glm-10b", "glm-10b"), ("baichuan-13b", "baichuan")):
+        with pytest.raises(
+            StemmaError,
+            match=rf"no class of a stock transformers .* the nearest is .* its own layout '{own}'",
+        ):
+            upgrade(golden / name, ["transformers"], tmp_path / "out", QUICK)
+
+
+def test_the_devices_of_qwen_for_long_text_can_be_dropped_which_is_exact_within_the_trained_length(
+    golden: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StemmaError, match="scaling"):
+        upgrade(golden / "qwen-7b", ["qwen2"], tmp_path / "out", QUICK)
+    result = upgrade(golden / "qwen-7b", ["qwen2", "scaling=none", "logn=none"], tmp_path / "out", QUICK)
+    assert result.certificate.claim == "exact"
+    assert result.certificate.measured.max_logit_difference < 1e-5
+    assert describe(tmp_path / "out").family.name == "qwen2"

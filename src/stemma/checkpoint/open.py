@@ -52,8 +52,11 @@ class Checkpoint(Description):
         return _tensors(self, self.published)
 
 
-def describe(folder: Path, config_name: str = "config.json") -> Description:
-    """Read config.json (or another config beside it). Raises StemmaError for what it cannot honour."""
+def describe(folder: Path, config_name: str = "config.json", family: Family | None = None) -> Description:
+    """Read config.json (or another config beside it), as `family` says or as its own model_type does.
+
+    Raises StemmaError for what it cannot honour.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         near = (
@@ -66,7 +69,7 @@ def describe(folder: Path, config_name: str = "config.json") -> Description:
     path = folder / config_name
     config = with_side_file(folder, load_json(path))
     layout, plain = quantization(config, str(path)), dense_config(config)
-    family = family_of_config(plain, str(path))
+    family = family or family_of_config(plain, str(path))
     spec = family.spec_of(plain, str(path))
     extra = parse(dict[str, Any], config.get("stemma") or {}, f"{path}: stemma")
     if "rope_fingerprint" in extra:
@@ -83,12 +86,12 @@ def describe(folder: Path, config_name: str = "config.json") -> Description:
     )
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_checkpoint(folder: Path, family: Family | None = None) -> Checkpoint:
     """Open a folder strictly: missing, unused and mis-shaped tensors are errors that name them.
 
     Reads headers alone; of quantised layers also the parts of a few bytes that say how the others are laid out.
     """
-    found = describe(folder)
+    found = describe(folder, family=family)
     published = FolderSource(found.folder)
     return Checkpoint(**vars(found), published=published, tensors=_tensors(found, published))
 
@@ -112,10 +115,10 @@ def _published_names(found: Description, limit: int) -> list[str]:
 def _special_ids(folder: Path, config: dict[str, Any], family: Family, spec: Spec) -> SpecialIds:
     """From config.json; generation_config.json overrules it, because the published `generate` stops by that file."""
     path = folder / "generation_config.json"
-    keys = ("bos_token_id", "eos_token_id", "pad_token_id")
+    keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
     override = {k: v for k, v in (load_json(path) if path.is_file() else {}).items() if k in keys}
     ids = read_special_ids(config | override, family, spec, str(path if override else folder / "config.json"))
-    for value in (ids.bos, ids.pad, *ids.eos):
+    for value in (ids.bos, ids.pad, ids.decoder_start, *ids.eos, *ids.masks):
         if value is not None and value >= spec.vocab_size:
             raise StemmaError(
                 f"{folder}: special token id {value} lies outside the vocabulary of {spec.vocab_size}; "

@@ -54,9 +54,12 @@ def has_reference(folder: Path) -> bool:
     return (folder / "expected.safetensors").is_file()
 
 
-def run_cases(model: Transformer, folder: Path) -> list[Case]:
-    """Run all cases of the folder's expected.safetensors on a float32 model. Raises StemmaError for broken files."""
-    tolerance, about = read_tolerance(folder / "facts.json"), describe(folder)
+def run_cases(model: Transformer, folder: Path, about: Description | None = None) -> list[Case]:
+    """Run all cases of the folder's expected.safetensors on a float32 model. Raises StemmaError for broken files.
+
+    `about` is what the folder's config says, read here when it is not given.
+    """
+    tolerance, about = read_tolerance(folder / "facts.json"), about or describe(folder)
     outcomes: list[Case] = []
     for name, tensors in sorted(read_cases(folder / "expected.safetensors").items()):
         try:

@@ -38,6 +38,7 @@ class Verification:
 
     folder: Path
     checks: tuple[Check, ...]
+    family: str = ""
 
     @property
     def passed(self) -> bool:
@@ -48,8 +49,10 @@ class Verification:
 def verify(folder: Path) -> Verification:
     """Run every check on one checkpoint folder. What fails is in the result, not raised."""
     checks: list[Check] = []
+    family = ""
     try:
         checkpoint = open_checkpoint(folder)
+        family = checkpoint.family.name
         checks.append(Check(name="config", passed=True, detail=_summary(checkpoint)))
         checks += _legacy(folder, checkpoint)
         checks.append(_tensors(checkpoint))
@@ -58,7 +61,7 @@ def verify(folder: Path) -> Verification:
             checks += _parity(checkpoint)
     except (StemmaError, SafetensorError, OSError) as error:
         checks.append(Check(name="open", passed=False, detail=str(error)))
-    return Verification(folder=folder, checks=tuple(checks))
+    return Verification(folder=folder, checks=tuple(checks), family=family)
 
 
 def checkpoint_folders(path: Path) -> list[Path]:
@@ -74,7 +77,12 @@ def checkpoint_folders(path: Path) -> list[Path]:
 def as_json(result: Verification) -> dict[str, Any]:
     """The plain form of a result."""
     checks = [{k: v for k, v in vars(check).items() if v not in (None, "")} for check in result.checks]
-    return {"folder": str(result.folder), "passed": result.passed, "checks": checks}
+    return {
+        "folder": str(result.folder),
+        "family": result.family,
+        "passed": result.passed,
+        "checks": checks,
+    }
 
 
 def _summary(checkpoint: Checkpoint) -> str:

@@ -1,7 +1,7 @@
 """The operations that lead from one architecture to another, how exact each is, and what training heals it.
 
-A is a checkpoint folder or a Spec file; B is a checkpoint folder, a Spec file, a family name such as llama, or a
-change such as num_kv_heads=2. Only configs are read, no weights.
+A is a checkpoint folder or a Spec file; B is a checkpoint folder, a Spec file, a family name such as llama,
+transformers (whatever a stock transformers opens), or a change such as num_kv_heads=2. Only configs are read, no weights.
 """
 
 import json
@@ -17,7 +17,7 @@ class Args:
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="A")]
     """checkpoint folder or Spec file to start from"""
     to: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="B")]
-    """checkpoint folder, Spec file, family name, or changes such as num_kv_heads=2"""
+    """checkpoint folder, Spec file, family name, transformers, or changes such as num_kv_heads=2"""
     json: bool = False
     """print JSON"""
 

@@ -110,10 +110,12 @@ def _items(
     for path in paths:
         for place, record in read_records(path):
             counts["dialogues"] += 1
-            item = _item(_messages(record, place), place, tokenizer, template, sequence_length, counts)
-            if item is not None:
-                kept += 1
-                yield item
+            messages = _messages(record, place)
+            for said in _samples(messages) if template.one_answer else (messages,):
+                item = _item(said, place, tokenizer, template, sequence_length, counts)
+                if item is not None:
+                    kept += 1
+                    yield item
     if not kept:
         found = ", ".join(f"{value} {name}" for name, value in counts.items() if value) or "no dialogues"
         raise StemmaError(f"{', '.join(map(str, paths))}: leaves nothing to train on ({found})")
@@ -133,13 +135,19 @@ def _item(
     def encode(length: int) -> Item:
         kept = messages[:length]
         try:
-            tokens = encode_chat(tokenizer, template, kept)  # type: ignore[arg-type]
+            learned = "last" if template.one_answer else "all"
+            tokens = encode_chat(tokenizer, template, kept, answers=learned)  # type: ignore[arg-type]
         except StemmaError as error:
             raise type(error)(f"{place}: {error}") from None
-        said = sum(len(m["content"].encode("utf-8")) for m in kept if m["role"] == "assistant")
+        said = sum(
+            len(m["content"].encode("utf-8"))
+            for m in (kept[-1:] if template.one_answer else kept)
+            if m["role"] == "assistant"
+        )
         return Item(token_ids=tokens.ids, num_bytes=said, target_mask=tokens.target_mask)
 
     ends = [number for number, message in enumerate(messages, start=1) if message["role"] == "assistant"]
+    ends = ends[-1:] if template.one_answer else ends
     if not ends:
         counts["no_targets"] += 1
         return None
@@ -160,6 +168,12 @@ def _item(
         counts["cut"] += 1
         counts["messages_cut"] += len(messages) - fits
     return best
+
+
+def _samples(messages: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    """The dialogue up to each of its answers, or as it is where it has none."""
+    ends = [number for number, message in enumerate(messages, start=1) if message["role"] == "assistant"]
+    return [messages[:end] for end in ends] or [messages]
 
 
 def _messages(record: Mapping[str, Any], place: str) -> Sequence[Mapping[str, Any]]:

@@ -99,6 +99,7 @@ def evaluate(folder: Path, settings: EvaluationSettings, out: Path) -> Evaluatio
         return done
     questions = [] if settings.questions is None else read_questions(settings.questions)
     language_model = load_language_model(folder, settings.dtype, settings.device)
+    language_model.model.spec.check_decoder("evaluation")
     scores: dict[str, DomainScore] = {}
     references: dict[str, dict[str, float]] = {}
     protocols: dict[str, str] = {}

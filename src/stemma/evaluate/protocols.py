@@ -67,15 +67,16 @@ class ChatProtocol:
         language_model = self._language_model
         reply: Message = {"role": "assistant", "content": answer}
         tokens = encode_chat(
-            language_model.tokenizer, language_model.chat_template, [*question.messages, reply]
+            language_model.tokenizer,
+            language_model.chat_template,
+            [*question.messages, reply],
+            answers="last",
         )
         if tokens.ids[: len(prompt)] != prompt:
             raise StemmaError(
                 "the chat template encodes a prompt otherwise than the training dialogue; repair it"
             )
-        end = len(prompt)
-        while end < len(tokens.ids) and tokens.target_mask[end]:
-            end += 1
+        end = 1 + max(place for place, learned in enumerate(tokens.target_mask) if learned)
         return Scored(tokens.ids[:end], len(prompt))
 
     def _following(self, answer: str, prompt: list[int]) -> Scored:

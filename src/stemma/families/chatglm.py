@@ -118,6 +118,6 @@ CHATGLM = Family(
     copies={"lm_head.weight": "transformer.word_embeddings.weight"},
     special_ids=_special_ids,
     chat_template=lambda spec: "chatglm",
-    text_marks=((), ("mask", "bos")),
+    text_marks=((), ("bos",)),
     fills_blanks=True,
 )

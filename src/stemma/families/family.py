@@ -60,7 +60,7 @@ class Family:
     `spellings` are (old, new) endings of names. `ignored` lists tensors that files carry and no forward pass needs, as
     globs; `copies` tensors that files repeat when the head is tied, with what they must equal. `chat_template` names the
     format its chat models were trained with, None where the layout fixes none; `text_marks` the special tokens before and
-    after a plain text, by name or by role (bos, eos, mask). `native` is the class of a stock transformers that opens the layout, "" where there is
+    after a plain text, by name or by role (bos, eos). `native` is the class of a stock transformers that opens the layout, "" where there is
     none. `fills_blanks`: the context of a prompt is visible to all of it, up to the token that begins the piece to write.
     `counts_padding`: the original counts padding on the left as positions. `any_stack`: it holds models of every
     stack. `outside_prefix`: beginnings of names that never have the prefix.
@@ -91,7 +91,10 @@ class Family:
     def spec_of(self, config: Mapping[str, Any], where: str = "config.json") -> Spec:
         """The Spec a config describes. Raises StemmaError naming an unknown key or a value we cannot honour."""
         reading = Config(config, where)
-        spec = self.read(reading)
+        try:
+            spec = self.read(reading)
+        except StemmaError as error:  # a Spec that cannot be does not know where its values come from
+            raise error if str(error).startswith(where) else StemmaError(f"{where}: {error}") from None
         reading.finish()
         return spec
 

@@ -1,5 +1,6 @@
 """A checkpoint folder ready to speak: weights, tokenizer and, where there is one, the chat template."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,21 @@ class LanguageModel:
         return [] if self.tokenizer.bos_id is None else [self.tokenizer.bos_id]
 
     def text_prompt(self, text: str) -> list[int]:
-        """Ids of a plain text to be continued, or read by the encoder, with the marks around it."""
-        return [*self.document_start, *self.tokenizer.encode(text), *self.text_marks[1]]
+        """Ids of a plain text to be continued, or read by the encoder, with the marks around it.
+
+        For a model that fills blanks the names of masks in the text are blanks; without one the blank is its end.
+        """
+        ids = self._with_blank(text) if self.prompting.blanks is not None else self.tokenizer.encode(text)
+        return [*self.document_start, *ids, *self.text_marks[1]]
+
+    def _with_blank(self, text: str) -> list[int]:
+        assert self.prompting.blanks is not None
+        masks, special_ids = self.prompting.blanks.masks, self.tokenizer.special_ids
+        names = [name for name in _MASK_NAMES if special_ids.get(name) in masks]
+        ids: list[int] = []
+        for part in re.split("(" + "|".join(map(re.escape, names)) + ")", text) if names else [text]:
+            ids += [special_ids[part]] if part in names else self.tokenizer.encode(part) if part else []
+        return ids if set(ids) & set(masks) else [*ids, masks[0]]
 
     @property
     def chat_stop_ids(self) -> tuple[int, ...]:
@@ -141,7 +155,7 @@ def _prompting(checkpoint: "Checkpoint", tokenizer: Tokenizer) -> Prompting:
 
 def _text_marks(checkpoint: "Checkpoint", tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     ids = checkpoint.special_ids
-    roles = {"bos": ids.bos, "eos": next(iter(ids.eos), None), "mask": next(iter(ids.masks), None)}
+    roles = {"bos": ids.bos, "eos": next(iter(ids.eos), None)}
 
     def resolved(marks: tuple[str, ...]) -> tuple[int, ...]:
         found = [roles.get(mark) if mark in roles else tokenizer.special_ids.get(mark) for mark in marks]

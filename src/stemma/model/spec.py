@@ -211,6 +211,15 @@ class Spec:
         """Whether tokens can be generated one after another; false for masked language models."""
         return self.blocks[0].attention.causal
 
+    def check_decoder(self, purpose: str) -> None:
+        """Raise StemmaError for a model that does not predict each token from those before it, naming what it is for."""
+        if self.encoder is not None or not self.causal:
+            kind = "fills masks" if self.encoder is None else "has an encoder"
+            raise StemmaError(
+                f"this model {kind}, and {purpose} works on models that predict each token from those before it; "
+                "choose such a model"
+            )
+
     @property
     def embedding_width(self) -> int:
         """Columns of the token embedding."""

@@ -4,6 +4,8 @@ Legend: a token is its id; a piece is its spelling; a special token steers the m
 """
 
 from stemma.tokenizer.load import load_tokenizer
+from stemma.tokenizer.messages import Dialogue, Tool, ToolCall
+from stemma.tokenizer.parse_chat import parse_answer, parse_chat
 from stemma.tokenizer.template import (
     ChatTemplate,
     ChatTokens,
@@ -11,6 +13,7 @@ from stemma.tokenizer.template import (
     builtin_template,
     check_messages,
     check_prompts,
+    encode_answers,
     encode_chat,
     template_of,
 )
@@ -20,15 +23,21 @@ from stemma.tokenizer.train import TrainSettings, train_tokenizer
 __all__ = [
     "ChatTemplate",
     "ChatTokens",
+    "Dialogue",
     "Message",
     "StreamDecoder",
     "Tokenizer",
+    "Tool",
+    "ToolCall",
     "TrainSettings",
     "builtin_template",
     "check_messages",
     "check_prompts",
+    "encode_answers",
     "encode_chat",
     "load_tokenizer",
+    "parse_answer",
+    "parse_chat",
     "template_of",
     "train_tokenizer",
 ]

@@ -57,6 +57,12 @@ class Job:
         else:
             assert spec is not None
             self.built = initialize(Transformer(spec), seed)
+        self.built.spec.check_decoder("training")
+        if self.built.spec.two_positions:
+            raise StemmaError(
+                "this model has two positions a token and learns by filling blanks, and training here makes causal samples; "
+                "choose a causal model"
+            )
         return self.built
 
     def shards(self, name: str, build: Callable[[Path], TokenShards]) -> TokenShards:

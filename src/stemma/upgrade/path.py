@@ -12,7 +12,15 @@ from stemma.upgrade.expand_heads import EXPAND_HEADS
 from stemma.upgrade.fold_head import FOLD_HEAD
 from stemma.upgrade.group_heads import GROUP_HEADS
 from stemma.upgrade.operation import Operation, Step
-from stemma.upgrade.restate import MAX_SEQ_LEN, MAX_Z, NORM_EPS, ROPE_BASE, ROPE_SCALING, WINDOW
+from stemma.upgrade.restate import (
+    LENGTH_DEVICES,
+    MAX_SEQ_LEN,
+    MAX_Z,
+    NORM_EPS,
+    ROPE_BASE,
+    ROPE_SCALING,
+    WINDOW,
+)
 from stemma.upgrade.untie_head import UNTIE_HEAD
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -21,6 +29,7 @@ OPERATIONS: tuple[Operation, ...] = (
     MAX_Z,
     EXPAND_HEADS,
     GROUP_HEADS,
+    LENGTH_DEVICES,
     MAX_SEQ_LEN,
     ROPE_BASE,
     ROPE_SCALING,
@@ -38,6 +47,13 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"vocab_size$", "no operation changes the vocabulary"),
     (r"activation$|feed_forward\.kind$", "no operation changes the feed-forward layer"),
     (r"bias$", "no operation adds or removes biases"),
+    (r"(residual|residual_scale)$", "no operation changes how the residual runs"),
+    (r"(half_precision|before_scaling|rounded)$", "no operation changes how positions are rounded or scaled"),
+    (
+        r"^(inputs|encoder)\b|cross_attention",
+        "no operation changes what stands before the first layer or an encoder",
+    ),
+    (r"qk_norm|\.scaled$|causal$", "no operation changes how scores are formed"),
 )
 
 

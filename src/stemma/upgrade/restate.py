@@ -1,6 +1,6 @@
 """Operations that change a number of the Spec and no weight.
 
-Trained length and max-z weight are statements about training which no forward pass reads: exact. Base, length
+What acts beyond the trained length alone changes nothing before it. Trained length and max-z weight are statements about training which no forward pass reads: exact. Base, length
 extension, window and norm epsilon are read by every forward pass: the same weights compute another function, which
 training has to meet (arXiv 2306.15595 about 1000 steps; arXiv 2309.16039 for a larger base).
 """
@@ -8,7 +8,8 @@ training has to meet (arXiv 2306.15595 about 1000 steps; arXiv 2309.16039 for a 
 import dataclasses
 from collections.abc import Callable
 
-from stemma.model.spec import BlockSpec, RopeSpec, Spec
+from stemma.families.source import TensorSource
+from stemma.model.spec import BlockSpec, RopeSpec, Spec, SteppedScaling
 from stemma.upgrade.operation import Operation, aligned_blocks
 
 BlockChange = Callable[[BlockSpec, BlockSpec], BlockSpec]
@@ -50,6 +51,26 @@ def _same_rope(field: str) -> BlockChange:
     return change
 
 
+def _without_extension(mine: BlockSpec, wanted: BlockSpec) -> BlockSpec:
+    """Qwen 1's two devices for long text, dropped where the target has neither."""
+    attention, target = mine.attention, wanted.attention
+    position = attention.position
+    if (
+        isinstance(position, RopeSpec)
+        and isinstance(target.position, RopeSpec)
+        and target.position.scaling is None
+    ):
+        stepped = isinstance(position.scaling, SteppedScaling)
+        position = dataclasses.replace(position, scaling=None) if stepped else position
+    logn = None if target.logn is None else attention.logn
+    return dataclasses.replace(mine, attention=dataclasses.replace(attention, position=position, logn=logn))
+
+
+def _within_length(source: TensorSource, before: Spec, after: Spec) -> bool:
+    """The condition is on the texts, not on the weights; windows are never longer than the trained length."""
+    return True
+
+
 def _same_window(mine: BlockSpec, wanted: BlockSpec) -> BlockSpec:
     attention = dataclasses.replace(mine.attention, window=wanted.attention.window)
     return dataclasses.replace(mine, attention=attention)
@@ -78,6 +99,15 @@ MAX_SEQ_LEN = Operation(
     toward=_same_max_seq_len,
     healing="none for the function; a longer length is only a claim until trained at it",
     literature="exact by construction",
+)
+LENGTH_DEVICES = Operation(
+    name="length_devices",
+    does="drops the rotary base that grows in steps and LogN, which act beyond the trained length alone",
+    exactness="exact_if",
+    condition="no text is longer than the trained length",
+    holds=_within_length,
+    toward=_each_block(_without_extension),
+    literature="arXiv 2309.16609, section 2.3",
 )
 ROPE_BASE = Operation(
     name="rope_base",

@@ -1,6 +1,7 @@
-"""What `--to` may name: a checkpoint folder, a Spec file, a family, or a change such as num_kv_heads=2.
+"""What `--to` may name: a checkpoint folder, a Spec file, a family, transformers, or a change such as num_kv_heads=2.
 
-A family asks for the nearest Spec it can hold, among those that exact operations alone reach. Changes apply on top of
+A family asks for the nearest Spec it can hold, among those that exact operations alone reach; transformers for the first
+family with a class in a stock transformers that holds one of them. Changes apply on top of
 what else is named, wherever in the Spec their field stands. A path that exists is never taken for a family's name.
 Reading a target never touches weights.
 """
@@ -20,6 +21,8 @@ from stemma.families.registry import families, family_for_spec, family_of_config
 from stemma.model.spec import PositionSpec, RopeScaling, Spec
 from stemma.upgrade.path import exactly_reachable, refusal
 
+STOCK = "transformers"
+"""the target that means: whatever a stock transformers opens"""
 
 _FIELDS_OF_KIND: dict[Any, set[str]] = {
     kind: {field.name for field in dataclasses.fields(cls)}
@@ -64,12 +67,14 @@ def resolve_target(start: Start, to: Sequence[str]) -> Target:
     if not places:
         spec = apply_changes(start.spec, changes)
         return Target(spec, start.family if not start.family.losses(spec) else family_for_spec(spec))
+    if places[0] == STOCK and not Path(places[0]).exists():
+        return _in_stock_class(start, changes)
     named_family = next((family for family in families() if family.name == places[0]), None)
     if named_family is not None and not Path(places[0]).exists():
         return _in_family(start, named_family, changes)
     place = Path(places[0])
     if not place.exists():
-        known = [family.name for family in families()]
+        known = [STOCK, *(family.name for family in families())]
         raise StemmaError(f"--to {place}: is no path and no family{suggest(places[0], known)}")
     spec, family = _read(place)
     if changes:
@@ -102,6 +107,27 @@ def _in_family(start: Start, family: Family, changes: Sequence[str]) -> Target:
             return Target(spec, family)
     raise StemmaError(
         f"{start.name} cannot become '{family.name}': {refusal(family.losses(wanted)[0])}{_hint(start, wanted)}"
+    )
+
+
+def _in_stock_class(start: Start, changes: Sequence[str]) -> Target:
+    """The layout of a class that a stock transformers has, the start's own if it is one."""
+    wanted = apply_changes(start.spec, changes) if changes else start.spec
+    native = [family for family in families() if family.native]
+    native.sort(key=lambda family: family is not start.family)
+    for spec in exactly_reachable(wanted):
+        for family in native:
+            if not family.losses(spec):
+                return Target(spec, family)
+    compared = [(family, family.losses(wanted)) for family in native]
+    alike = [
+        (family, losses) for family, losses in compared if "." in losses[0].path
+    ]  # the same kind of model
+    nearest, losses = min(alike or compared, key=lambda pair: len(pair[1]))
+    more = f" (and {len(losses) - 1} more differences)" if len(losses) > 1 else ""
+    raise StemmaError(
+        f"{start.name}: no class of a stock transformers holds this model; the nearest is '{nearest.name}' "
+        f"({nearest.native}), but {refusal(losses[0])}{more}; its own layout '{start.family.name}' keeps it"
     )
 
 

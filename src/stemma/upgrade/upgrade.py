@@ -72,6 +72,7 @@ def upgrade(
         return _upgrade_and_heal(source, to, out, settings, settings.heal, operations)
     with atomic_folder(out) as building:
         checkpoint = open_checkpoint(source)
+        checkpoint.spec.check_decoder("measuring an upgrade")
         target = resolve_target(Start(checkpoint.spec, checkpoint.family, str(source)), to)
         steps = path(checkpoint.spec, target.spec, operations=operations, hint=target.hint)
         windows = _windows(checkpoint, target.spec, settings)

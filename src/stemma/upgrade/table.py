@@ -33,9 +33,11 @@ def print_steps(rows: list[dict[str, str | list[str]]], family: str) -> None:
     if not rows:
         console.print(f"no operation needed: only the layout becomes {family}, which is exact")
         return
-    table = Table("operation", "class", title=f"path to the layout {family}")
-    table.add_column("changes", no_wrap=True)
-    table.add_column("healing", ratio=1)
+    table = Table(title=f"path to the layout {family}")
+    table.add_column("operation", no_wrap=True)
+    table.add_column("class", min_width=14, max_width=24)
+    table.add_column("changes", overflow="fold")
+    table.add_column("healing", min_width=10)
     for row in rows:
         condition = f"exact if {row['condition']}" if row["condition"] else str(row["exactness"])
         table.add_row(str(row["name"]), condition, "\n".join(row["changes"]), str(row["healing"]))

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from stemma.cli import main
-from stemma.families.presets import preset_names
+from stemma.config import plain
+from stemma.families.presets import preset_names, preset_spec
 
 
 def output(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -64,6 +66,17 @@ def test_models_with_other_stacks_show_sensibly(capsys: pytest.CaptureFixture[st
     t5 = lines_of(output(capsys, "t5-small"))
     assert t5["shape"] == "6 encoder and 6 decoder layers x 512, vocabulary 32,128"
     assert "the source adds as much" in t5["KV cache"]
+
+
+def test_an_encoder_of_its_own_kind_is_told_beside_the_decoder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = plain(preset_spec("bart-base")[1])
+    data["encoder"]["blocks"][0]["feed_forward"]["intermediate_size"] = 1536
+    (tmp_path / "spec.toml").write_text(tomli_w.dumps(data))
+    text = output(capsys, tmp_path / "spec.toml")
+    assert "a Spec alone" in text
+    assert lines_of(text)["feed-forward"] == "GELU MLP 3,072; in the encoder GELU MLP 1,536"
 
 
 def test_the_layouts_a_model_can_be_written_to_are_named(capsys: pytest.CaptureFixture[str]) -> None:

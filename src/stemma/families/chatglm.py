@@ -2,7 +2,9 @@
 
 LayerNorm whose output, times sqrt(2 * layers), is the residual; a plain MLP with GELU (tanh form); biases; query, key and
 value side by side head by head; frequencies rounded to float16, in which the published model was trained. The context up
-to and including [gMASK] sees all of itself; the answer begins at <sop>. modeling_chatglm.py; arXiv 2103.10360, 2210.02414.
+to and including [gMASK] sees all of itself; the answer begins at <sop>. The published configs leave `tie_word_embeddings`
+to a library whose default ties, and their files repeat the embedding as `lm_head`: with the published vocabularies the
+head is tied unless the config says otherwise. modeling_chatglm.py; arXiv 2103.10360, 2210.02414.
 """
 
 import math
@@ -37,6 +39,7 @@ RULES = (
     rename("lm_head", "head"),
 )
 _FIRST_VOCAB, _IMAGE_IDS = 150528, 20000  # the first release kept 20000 ids for images in front
+_PUBLISHED_VOCABS = (_FIRST_VOCAB, 130528)
 
 
 def read(config: Config) -> Spec:
@@ -67,14 +70,17 @@ def read(config: Config) -> Spec:
         residual="normed",
         residual_scale=math.sqrt(2 * num_layers),
     )
+    vocab_size = config.take("vocab_size", int)
     return Spec(
-        vocab_size=config.take("vocab_size", int),
+        vocab_size=vocab_size,
         hidden_size=hidden_size,
         num_layers=num_layers,
         max_seq_len=config.optional("max_sequence_length", int, 2048),
         blocks=(block,),
         final_norm=norm,
-        head=HeadSpec(tie_embeddings=config.optional("tie_word_embeddings", bool, False)),
+        head=HeadSpec(
+            tie_embeddings=config.optional("tie_word_embeddings", bool, vocab_size in _PUBLISHED_VOCABS)
+        ),
     )
 
 

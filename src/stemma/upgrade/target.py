@@ -17,6 +17,7 @@ from stemma.checkpoint import describe
 from stemma.config import load_json, load_toml, parse, plain, suggest
 from stemma.errors import StemmaError
 from stemma.families.family import Family
+from stemma.families.presets import preset_names, preset_spec
 from stemma.families.registry import families, family_for_spec, family_of_config
 from stemma.model.spec import PositionSpec, RopeScaling, Spec
 from stemma.upgrade.path import exactly_reachable, refusal
@@ -73,7 +74,7 @@ def resolve_target(start: Start, to: Sequence[str]) -> Target:
     if named_family is not None and not Path(places[0]).exists():
         return _in_family(start, named_family, changes)
     place = Path(places[0])
-    if not place.exists():
+    if not place.exists() and str(place) not in preset_names():
         known = [STOCK, *(family.name for family in families())]
         raise StemmaError(f"--to {place}: is no path and no family{suggest(places[0], known)}")
     spec, family = _read(place)
@@ -142,7 +143,12 @@ def _read(place: Path) -> tuple[Spec, Family]:
         found = describe(place)
         return found.spec, found.family
     if not place.exists():
-        raise StemmaError(f"{place}: does not exist; name a checkpoint folder or a Spec file")
+        if str(place) in preset_names():
+            family, spec = preset_spec(str(place))
+            return spec, family
+        raise StemmaError(
+            f"{place}: does not exist; name a checkpoint folder, a Spec file or a published model"
+        )
     data = load_json(place) if place.suffix == ".json" else load_toml(place)
     if "model_type" in data:
         family = family_of_config(data, str(place))

@@ -15,7 +15,7 @@ from stemma.tokenizer import (
     load_tokenizer,
     template_of,
 )
-from stemma.tokenizer.template import Piece
+from stemma.tokenizer.template import Piece, encode_answers
 
 CONTENT = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=12) | st.sampled_from(
     [
@@ -77,9 +77,15 @@ def test_the_prompt_served_is_the_prefix_trained_on_with_every_builtin_template(
     for tokenizer, template in cases:
         messages = dialogue(pairs)
         check_prompts(tokenizer, template, messages)
-        tokens = encode_chat(tokenizer, template, messages)
+        samples = encode_answers(tokenizer, template, messages)
+        assert len(samples) == (len(pairs) if template.one_answer else 1)
         specials = set(tokenizer.special_ids.values())
-        targets = [token for token, target in zip(tokens.ids, tokens.target_mask, strict=True) if target]
+        targets = [
+            token
+            for sample in samples
+            for token, target in zip(sample.ids, sample.target_mask, strict=True)
+            if target
+        ]
         in_targets = [token for token in targets if token in specials]
         assert in_targets == sorted(template.stop_ids(tokenizer)) * len(pairs)
 
@@ -125,10 +131,13 @@ def test_baichuan_ids_equal_the_published_recipe(shared: Path) -> None:
         tokenizer = load_tokenizer(shared / "tokenizers" / name)
         template = builtin_template(name, tokenizer.config)
         expected = tokenizer.encode("Be brief.") if has_system else []
-        for question, answer in (("hello", "hi there"), ("你好", "你好！")):
-            expected += [195, *tokenizer.encode(question), 196, *tokenizer.encode(answer), 2]
+        for number, (question, answer) in enumerate((("hello", "hi there"), ("你好", "你好！"))):
+            expected += [195, *tokenizer.encode(question), 196, *tokenizer.encode(answer)]
+            expected += (
+                [2] if number == 1 or not has_system else []
+            )  # the second generation ends the last alone
         messages = dialogue([("hello", "hi there"), ("你好", "你好！")], "Be brief." if has_system else None)
-        assert encode_chat(tokenizer, template, messages).ids == expected
+        assert encode_answers(tokenizer, template, messages)[-1].ids == expected
         prompt = encode_chat(tokenizer, template, messages[:-1], add_generation_prompt=True)
         assert prompt.ids[-1] == 196
 

@@ -20,6 +20,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Look": {
         "show": "family, Spec, size, memory and chat format of a checkpoint",
         "verify": "check a checkpoint folder: files, names, shapes, recorded reference tensors",
+        "families": "the published families that open, and which of them a stock transformers opens",
         "path": "the operations that lead from one architecture to another",
         "report": "write the HTML page of a run folder",
     },
@@ -28,6 +29,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "clean": "documents in, clean documents out, with a reason for each one dropped",
         "tokenizer train": "train a byte-level BPE tokenizer",
         "tokenizer compare": "tokens per character and per byte of tokenizers on a text",
+        "tokenizer convert": "write a tokenizer as a tokenizer.json with the same ids, or refuse",
+        "tokenizer verify": "ids and texts of published tokenizers against recorded vectors",
     },
     "Train": {
         "pretrain": "train a base model from a recipe; the same command resumes",

@@ -1,4 +1,4 @@
-"""The text of a message while a template works on it: it carries its own marks wherever it goes.
+"""The text of a message or tool while a template works on it: it carries its own marks wherever it goes.
 
 A template may strip, split or replace in what a message says; the result is still data, so the marks move with it.
 Comparisons, lengths and tests see the text without marks.
@@ -36,6 +36,11 @@ class Content(str):
         content.plain = plain
         return content
 
+    def __repr__(self) -> str:
+        return (
+            DATA_OPEN + repr(self.plain) + DATA_CLOSE
+        )  # what a list or object that holds it becomes as text
+
     def __len__(self) -> int:
         return len(self.plain)
 
@@ -58,6 +63,15 @@ class Content(str):
         return (Content(letter) for letter in self.plain)
 
 
+def marked(value: Any) -> Any:
+    """A value of JSON with every text in it, keys too, between marks."""
+    if isinstance(value, str):
+        return Content(value)
+    if isinstance(value, dict):
+        return {Content(key): marked(part) for key, part in value.items()}
+    return [marked(part) for part in value] if isinstance(value, list) else value
+
+
 def _plain(value: Any) -> Any:
     return value.plain if isinstance(value, Content) else value
 
@@ -72,6 +86,7 @@ for _name in [
     "isalnum",
     "isalpha",
     "isdigit",
+    "isidentifier",
     "islower",
     "isspace",
     "isupper",

@@ -35,6 +35,7 @@ class FastTokenizer(Tokenizer):
         vocabulary = self._data.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise StemmaError(f"{source}: its vocabulary is empty; it is no usable tokenizer")
+        self.num_pieces = len(self._data.get_vocab(with_added_tokens=False))
         self.vocab_size = max(vocabulary.values()) + 1
         self.special_ids = {token.content: number for number, token in sorted(added.items()) if token.special}
         self._decoders = {part["type"] for part in _parts(self._json.get("decoder"))}
@@ -78,18 +79,34 @@ class FastTokenizer(Tokenizer):
         check_text(text)
         return self._with_specials.encode(text, add_special_tokens=False).ids
 
+    def encode_as_published(self, text: str) -> list[int]:
+        return self.encode_with_specials(text)
+
+    @functools.cached_property
+    def frame(self) -> tuple[list[int], list[int]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What the file's post-processor puts around one text."""
+        framed = self._data.encode("a")
+        text = framed.special_tokens_mask.index(0) if 0 in framed.special_tokens_mask else len(framed.ids)
+        after = framed.special_tokens_mask[::-1].index(0) if 0 in framed.special_tokens_mask else 0
+        return framed.ids[:text], framed.ids[len(framed.ids) - after :]
+
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         return self._data.decode(list(ids), skip_special_tokens=skip_special)
 
     def token_bytes(self, token: int) -> bytes:
-        name = self._data.id_to_token(token)
-        if name is None:
-            raise StemmaError(f"{self._source}: has no token with id {token}")
+        name = self._name(token)
         if "ByteLevel" in self._decoders:
             return _byte_level_bytes(name)
         if "ByteFallback" in self._decoders and len(name) == 6 and name.startswith("<0x") and name[5] == ">":
             return bytes([int(name[3:5], 16)])
+        if self._decodes_text:
+            return self._decoded(["a", name]).removeprefix("a").encode()
         return name.replace(_SPACE, " ").encode()
+
+    def first_bytes(self, token: int) -> bytes:
+        if not self._decodes_text:
+            return super().first_bytes(token)
+        return self._decoded([self._name(token)]).encode()
 
     def save(self, folder: Path) -> None:
         write_text(folder / "tokenizer.json", self._text)
@@ -119,6 +136,20 @@ class FastTokenizer(Tokenizer):
 
     def _definition(self) -> bytes:
         return json.dumps(self._json, sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def _decodes_text(self) -> bool:
+        """Whether the decoder works on whole names: WordPiece's and Metaspace's, told by where a token stands."""
+        return not self._decoders.isdisjoint(("WordPiece", "Metaspace"))
+
+    def _name(self, token: int) -> str:
+        name = self._data.id_to_token(token)
+        if name is None:
+            raise StemmaError(f"{self._source}: has no token with id {token}")
+        return name
+
+    def _decoded(self, names: list[str]) -> str:
+        return self._data.decoder.decode(names)  # pyright: ignore[reportOptionalMemberAccess]
 
     @functools.cached_property
     def _forbidden(self) -> frozenset[int]:

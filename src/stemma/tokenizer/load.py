@@ -1,7 +1,8 @@
 """Open a tokenizer by what lies on disk: a table of file formats, never code from the folder.
 
-In a folder the first format of FORMATS that is present counts: a SentencePiece model before a tokenizer.json, because
-the model was trained with the former and the latter is usually a conversion that differs on some texts.
+In a folder the first format of FORMATS that is present counts: a SentencePiece model or a rank file before a
+tokenizer.json, because the model was trained with the former and the latter is usually a conversion that differs on
+some texts; a tokenizer.json before the vocabularies whose rules of cutting lie in the code of their class.
 """
 
 from collections.abc import Callable
@@ -9,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemma.errors import StemmaError
+from stemma.tokenizer.byte_bpe import MERGES_NAMES, VOCABULARY_NAMES, read_byte_bpe
+from stemma.tokenizer.chatglm import ChatGLMTokenizer
 from stemma.tokenizer.config_file import TokenizerConfig, read_config
 from stemma.tokenizer.fast import FastTokenizer
+from stemma.tokenizer.gguf_vocabulary import read_gguf
 from stemma.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
+from stemma.tokenizer.tiktoken_tokenizer import TiktokenTokenizer
 from stemma.tokenizer.tokenizer import Tokenizer
+from stemma.tokenizer.wordpiece import read_wordpiece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +35,43 @@ class Format:
 
 FORMATS = (
     Format(
+        name=ChatGLMTokenizer.format,
+        patterns=("ice_text.model",),
+        patterns_in_folder=("ice_text.model",),
+        read=ChatGLMTokenizer.read,
+    ),
+    Format(
         name=SentencePieceTokenizer.format,
         patterns=("*.model",),
         patterns_in_folder=("tokenizer.model", "*.model"),
         read=SentencePieceTokenizer.read,
     ),
     Format(
+        name=TiktokenTokenizer.format,
+        patterns=("*.tiktoken",),
+        patterns_in_folder=("*.tiktoken",),
+        read=TiktokenTokenizer.read,
+    ),
+    Format(
         name=FastTokenizer.format,
-        patterns=("*.json",),
+        patterns=("tokenizer.json",),
         patterns_in_folder=("tokenizer.json",),
         read=FastTokenizer.read,
     ),
+    Format(
+        name="byte-level BPE",
+        patterns=(*VOCABULARY_NAMES, *MERGES_NAMES),
+        patterns_in_folder=(*VOCABULARY_NAMES, *MERGES_NAMES),
+        read=read_byte_bpe,
+    ),
+    Format(
+        name="WordPiece",
+        patterns=("*vocab*.txt",),
+        patterns_in_folder=("vocab.txt",),
+        read=read_wordpiece,
+    ),
+    Format(name="GGUF", patterns=("*.gguf",), patterns_in_folder=("*.gguf",), read=read_gguf),
+    Format(name=FastTokenizer.format, patterns=("*.json",), patterns_in_folder=(), read=FastTokenizer.read),
 )
 
 
@@ -52,8 +84,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     if path.is_dir():
         found = _find(path)
         if found is None:
-            names = " or ".join(entry.patterns_in_folder[0] for entry in FORMATS)
-            raise StemmaError(f"{path}: holds no tokenizer; expected {names} in the folder")
+            names = ", ".join(entry.patterns_in_folder[0] for entry in FORMATS if entry.patterns_in_folder)
+            raise StemmaError(f"{path}: holds no tokenizer; expected one of {names}")
         entry, file = found
         return entry.read(file, read_config(path))
     if not path.is_file():
@@ -61,7 +93,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     for entry in FORMATS:
         if any(path.match(pattern) for pattern in entry.patterns):
             return entry.read(path, read_config(path.parent))
-    names = ", ".join(pattern for entry in FORMATS for pattern in entry.patterns)
+    names = ", ".join(dict.fromkeys(pattern for entry in FORMATS for pattern in entry.patterns))
     raise StemmaError(f"{path}: no known tokenizer format; the file's name must match one of {names}")
 
 

@@ -26,6 +26,9 @@ from stemma.errors import StemmaError
 SPAN_OPEN, SPAN_CLOSE = "\ufdd2", "\ufdd3"
 """noncharacters that stand around what the assistant says in a rendered text"""
 
+TEXT_START = "\ufdd4"
+"""noncharacter before a text that is encoded apart from what stands before it; templates write {{ text_start }}"""
+
 MAX_STEPS = 200_000
 MAX_RANGE = 10_000
 MAX_EXTRA_CHARACTERS = 1_000_000
@@ -99,6 +102,7 @@ _STRING_METHODS = frozenset(
         "isascii",
         "isdecimal",
         "isdigit",
+        "isidentifier",
         "islower",
         "isnumeric",
         "isspace",
@@ -222,6 +226,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "range": _range,
             "namespace": self.globals["namespace"],
             "raise_exception": _raise_exception,
+            "text_start": TEXT_START,
         }
 
     def call(self, context: Any, called: Any, /, *args: Any, **kwargs: Any) -> Any:

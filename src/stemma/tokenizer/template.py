@@ -7,56 +7,46 @@ where a target begins and ends, so the prompt served is a prefix of the sequence
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal
 
 import jinja2
+import jinja2.meta
 
 from stemma.errors import CheckFailed, StemmaError
+from stemma.tokenizer.chat_formats.format import BuiltinTemplate
+from stemma.tokenizer.chat_pieces import ChatTokens, Encoder, Piece, Span, cut_pieces
 from stemma.tokenizer.config_file import TokenizerConfig
-from stemma.tokenizer.content import DATA_CLOSE, DATA_OPEN, Content
-from stemma.tokenizer.sandbox import SPAN_CLOSE, SPAN_OPEN, Sandbox, budget_for
-from stemma.tokenizer.templates import BUILTIN_TEMPLATES
-from stemma.tokenizer.tokenizer import After, Tokenizer
+from stemma.tokenizer.content import marked
+from stemma.tokenizer.messages import (
+    MARKS,
+    Message,
+    Tool,
+    check_messages,
+    normal_messages,
+    normal_tools,
+    texts,
+)
+from stemma.tokenizer.sandbox import Sandbox, budget_for
+from stemma.tokenizer.templates import BUILTIN_TEMPLATES, builtin_of
+from stemma.tokenizer.tokenizer import Tokenizer
 
-Role = Literal["system", "user", "assistant", "tool"]
-_MARKS = DATA_OPEN + DATA_CLOSE + SPAN_OPEN + SPAN_CLOSE
-_MAY_FOLLOW: dict[str | None, tuple[str, ...]] = {
-    None: ("system", "user"),
-    "system": ("user",),
-    "user": ("assistant",),
-    "assistant": ("user", "tool"),
-    "tool": ("tool", "assistant", "user"),
-}
+__all__ = [
+    "ChatTemplate",
+    "ChatTokens",
+    "Message",
+    "Piece",
+    "builtin_template",
+    "check_messages",
+    "check_prompts",
+    "encode_answers",
+    "encode_chat",
+    "template_of",
+]
+
 _MAX_SOURCE = 200_000
-
-
-class Message(TypedDict):
-    """One message of a dialogue, as in the OpenAI and transformers formats."""
-
-    role: Role
-    content: str
-    name: NotRequired[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of rendered text."""
-
-    text: str
-    is_data: bool
-    """said by a message; else written by the template, where special tokens count"""
-    is_target: bool
-    """inside an assistant span"""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatTokens:
-    """A dialogue as ids; `target_mask[i]` says that ids[i] is to be learned."""
-
-    ids: list[int]
-    target_mask: list[bool]
 
 
 @dataclass(frozen=True)
@@ -67,16 +57,35 @@ class ChatTemplate:
     stop_tokens: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
     """further names the template may use: bos_token, eos_token"""
+    name: str = ""
+    """the built-in format it is, empty for any other template; only built-in formats are parsed"""
+    stop_texts: tuple[str, ...] = ()
+    """texts that end an answer where no token does"""
+    one_answer: bool = False
+    """an answer is written otherwise once the dialogue goes on: a training sample learns the last answer only"""
 
-    def render(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> list[Piece]:
-        """The dialogue as text, in pieces; raises StemmaError for dialogues and templates that cannot be rendered."""
-        check_messages(messages)
-        length = sum(len(text) for message in messages for text in _texts(message))
-        wrapped = [_wrap(message) for message in messages]
-        values = dict(self.variables) | {"messages": wrapped, "add_generation_prompt": add_generation_prompt}
+    def render(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = False,
+        tools: Sequence[Tool] | None = None,
+    ) -> list[Piece]:
+        """The dialogue as text, in pieces; raises StemmaError for dialogues and templates that cannot be rendered.
+
+        `tools` are those the assistant may call. A template that writes no tools or no calls is refused with them.
+        """
+        told, offered = normal_messages(messages), normal_tools(tools)
+        length = sum(map(len, texts(told))) + len(json.dumps(offered, ensure_ascii=False))
+        with _one_sentence():
+            self._check_ability(told, offered)
+        values: dict[str, Any] = dict(self.variables) | {
+            "messages": [_marked_message(message) for message in told],
+            "tools": marked(offered) or None,
+            "add_generation_prompt": add_generation_prompt,
+        }
         with budget_for(length) as budget, _one_sentence():
             text = _bounded(_compiled(self.source).generate(values), budget.longest)
-        return list(_pieces(text))
+        return list(cut_pieces(text))
 
     def stop_ids(self, tokenizer: Tokenizer) -> frozenset[int]:
         """Ids of the stop tokens; raises StemmaError when one is no special token of the tokenizer."""
@@ -92,13 +101,22 @@ class ChatTemplate:
                 )
         return frozenset(tokenizer.special_ids[token] for token in self.stop_tokens)
 
+    def _check_ability(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> None:
+        calls = any("tool_calls" in message for message in messages)
+        if (tools and "tools" not in _names_read(self.source)) or (calls and "tool_calls" not in self.source):
+            named = f" {self.name!r}" if self.name else ""
+            able = ", ".join(name for name, found in BUILTIN_TEMPLATES.items() if found.has_tools)
+            raise StemmaError(
+                f"chat template{named}: writes no tools or calls; use one that does, built in are {able}"
+            )
+
 
 def builtin_template(name: str, config: TokenizerConfig) -> ChatTemplate:
     """A built-in template for a tokenizer with these roles; raises StemmaError for an unknown name."""
     if name not in BUILTIN_TEMPLATES:
         raise StemmaError(f"chat template {name!r} is none of the built-in {', '.join(BUILTIN_TEMPLATES)}")
     found = BUILTIN_TEMPLATES[name]
-    return _with_variables(found.source, found.stop_tokens, config)
+    return _with_variables(found.source, found.stop_tokens, config, (name, found))
 
 
 def template_of(tokenizer: Tokenizer) -> ChatTemplate:
@@ -108,7 +126,8 @@ def template_of(tokenizer: Tokenizer) -> ChatTemplate:
         raise StemmaError(
             f"this tokenizer has no chat template; choose one of {', '.join(BUILTIN_TEMPLATES)}"
         )
-    return _with_variables(config.chat_template, config.stop_tokens, config)
+    found = builtin_of(config.chat_template)
+    return _with_variables(config.chat_template, config.stop_tokens, config, found)
 
 
 def encode_chat(
@@ -116,79 +135,99 @@ def encode_chat(
     template: ChatTemplate,
     messages: Sequence[Message],
     add_generation_prompt: bool = False,
+    tools: Sequence[Tool] | None = None,
+    answers: Literal["all", "last"] = "all",
 ) -> ChatTokens:
     """Ids of a dialogue and which of them are targets; the same function trains and serves.
 
     Without a generation prompt the dialogue is a training sample, and every assistant message must be one span that
-    ends with a stop token: raises CheckFailed when the template does not do that.
+    ends with a stop token, or with `answers` "last" at least the last one, which then alone is a target: raises
+    CheckFailed when the template does not do that. With a format that writes old answers otherwise (`one_answer`) a
+    dialogue of several answers is several samples, see `encode_answers`.
     """
     stop_ids = template.stop_ids(tokenizer)
-    encoder = _encode(tokenizer, template, messages, add_generation_prompt)
-    if not add_generation_prompt:
-        _check_spans(encoder, stop_ids, sum(message["role"] == "assistant" for message in messages))
+    encoder = _encode(tokenizer, template, messages, add_generation_prompt, tools)
+    if add_generation_prompt:
+        return encoder.tokens
+    number = _num_answers(messages)
+    if template.one_answer and number > 1 and answers == "all":
+        raise CheckFailed(
+            f"chat template {template.name!r}: writes an answer otherwise once the dialogue goes on, so a dialogue of "
+            f"{number} answers is {number} training samples; make them with encode_answers"
+        )
+    spans = _checked_spans(encoder, template, stop_ids, 1 if template.one_answer else number)
+    if answers == "last":
+        encoder.tokens.target_mask[: spans[-1].start] = [False] * spans[-1].start
     return encoder.tokens
 
 
-def check_prompts(tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message]) -> None:
+def encode_answers(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] | None = None,
+) -> list[ChatTokens]:
+    """The training samples of a dialogue: one, or one per answer where the format writes old answers otherwise."""
+    if not template.one_answer:
+        return [encode_chat(tokenizer, template, messages, tools=tools)]
+    ends = [number for number, message in enumerate(messages, 1) if message["role"] == "assistant"]
+    return [encode_chat(tokenizer, template, messages[:end], tools=tools, answers="last") for end in ends]
+
+
+def check_prompts(
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    tools: Sequence[Tool] | None = None,
+) -> None:
     """Check that what is served before each answer is what was trained on before it, id by id.
 
     Costs one rendering per answer: run it on a few dialogues before training with a template from elsewhere. Raises
-    CheckFailed when the template writes earlier turns differently later on.
+    CheckFailed when the template writes earlier turns differently later on, unless it is known to and every answer is
+    a sample of its own.
     """
-    encoder = _encode(tokenizer, template, messages, add_generation_prompt=False)
-    _check_spans(
-        encoder, template.stop_ids(tokenizer), sum(message["role"] == "assistant" for message in messages)
-    )
+    stop_ids = template.stop_ids(tokenizer)
     answers = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
-    for number, (start, _) in zip(answers, encoder.spans, strict=True):
-        served = _encode(tokenizer, template, messages[:number], add_generation_prompt=True).tokens.ids
-        if served != encoder.tokens.ids[:start]:
+    if template.one_answer:
+        samples = [_encode(tokenizer, template, messages[: number + 1], False, tools) for number in answers]
+        trained = [(sample, _checked_spans(sample, template, stop_ids, 1)[0]) for sample in samples]
+    else:
+        whole = _encode(tokenizer, template, messages, False, tools)
+        trained = [(whole, span) for span in _checked_spans(whole, template, stop_ids, len(answers))]
+    for number, (sample, span) in zip(answers, trained, strict=True):
+        served = _encode(tokenizer, template, messages[:number], True, tools).tokens.ids
+        if served != sample.tokens.ids[: span.start]:
             raise CheckFailed(
                 f"chat template: the prompt before message {number + 1} is served differently from how it is trained "
                 "on; use a template that writes every turn the same way wherever it stands"
             )
 
 
-def check_messages(messages: Sequence[Message]) -> None:
-    """Refuse dialogues no template can be trusted with, naming the message."""
-    if not messages:
-        raise StemmaError("dialogue: has no messages; give at least one from the user")
-    before: str | None = None
-    for number, message in enumerate(messages, 1):
-        if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
-            raise StemmaError(f"dialogue, message {number}: needs a 'role' and a 'content' that is text")
-        role = message.get("role")
-        if not isinstance(role, str) or role not in _MAY_FOLLOW:
-            known = ", ".join(name for name in _MAY_FOLLOW if name)
-            raise StemmaError(f"dialogue, message {number}: role {role!r} is unknown; use {known}")
-        if role not in _MAY_FOLLOW[before]:
-            place = f"cannot follow {before}" if before else "cannot come first"
-            expected = " or ".join(_MAY_FOLLOW[before])
-            raise StemmaError(f"dialogue, message {number}: role {role} {place}; expected {expected}")
-        for text in _texts(message):
-            if any(mark in text for mark in _MARKS):
-                raise StemmaError(
-                    f"dialogue, message {number}: holds a noncharacter U+FDD0 to U+FDD3; remove it"
-                )
-        before = role
+def _num_answers(messages: Sequence[Message]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
 
 
-def _with_variables(source: str, stop_tokens: tuple[str, ...], config: TokenizerConfig) -> ChatTemplate:
+def _with_variables(
+    source: str,
+    stop_tokens: tuple[str, ...],
+    config: TokenizerConfig,
+    builtin: tuple[str, BuiltinTemplate] | None,
+) -> ChatTemplate:
     roles = {"bos_token": config.bos_token, "eos_token": config.eos_token}
-    stop = stop_tokens or ((config.eos_token,) if config.eos_token else ())
-    return ChatTemplate(source, stop, {name: token for name, token in roles.items() if token is not None})
+    name, format = builtin or ("", None)
+    stop = stop_tokens or (format.stop_tokens if format else ())
+    return ChatTemplate(
+        source,
+        stop or ((config.eos_token,) if config.eos_token else ()),
+        {role: token for role, token in roles.items() if token is not None},
+        name=name,
+        stop_texts=format.stop_texts if format else (),
+        one_answer=format.one_answer if format else False,
+    )
 
 
-def _texts(message: Mapping[str, Any]) -> Iterator[str]:
-    return (value for key, value in message.items() if key != "role" and isinstance(value, str))
-
-
-def _wrap(message: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: value if key == "role" else Content(value)
-        for key, value in message.items()
-        if isinstance(value, str)
-    }
+def _marked_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if key == "role" else marked(value) for key, value in message.items()}
 
 
 class _one_sentence:  # noqa: N801 - reads as a phrase in a with statement
@@ -211,11 +250,18 @@ class _one_sentence:  # noqa: N801 - reads as a phrase in a with statement
 
 @functools.lru_cache(maxsize=32)
 def _compiled(source: str) -> jinja2.Template:
-    if len(source) > _MAX_SOURCE or any(mark in source for mark in _MARKS):
+    if len(source) > _MAX_SOURCE or any(mark in source for mark in MARKS):
         raise StemmaError(
             f"chat template: over {_MAX_SOURCE} characters or holding noncharacters; repair the template"
         )
     return Sandbox().from_string(source)
+
+
+@functools.lru_cache(maxsize=32)
+def _names_read(source: str) -> frozenset[str]:
+    """The names a template takes from outside."""
+    _compiled(source)
+    return frozenset(jinja2.meta.find_undeclared_variables(Sandbox().parse(source)))
 
 
 def _bounded(parts: Iterable[str], longest: int) -> str:
@@ -229,100 +275,33 @@ def _bounded(parts: Iterable[str], longest: int) -> str:
     return "".join(kept)
 
 
-def _pieces(text: str) -> Iterator[Piece]:
-    """Cut a rendering at its marks; refuse marks that do not pair."""
-    is_data = is_target = False
-    start = 0
-    for at, letter in enumerate(text):
-        if letter not in _MARKS:
-            continue
-        if at > start:
-            yield Piece(text[start:at], is_data, is_target)
-        start = at + 1
-        opens = letter in (DATA_OPEN, SPAN_OPEN)
-        state = is_data if letter in (DATA_OPEN, DATA_CLOSE) else is_target
-        if state == opens or (is_data and letter in (SPAN_OPEN, SPAN_CLOSE)):
-            raise StemmaError(
-                "chat template: takes message content or generation blocks apart; repair the template"
-            )
-        if letter in (DATA_OPEN, DATA_CLOSE):
-            is_data = opens
-        else:
-            is_target = opens
-    if is_data or is_target:
-        raise StemmaError(
-            "chat template: cuts message content or leaves a generation block open; repair the template"
-        )
-    if start < len(text):
-        yield Piece(text[start:], is_data, is_target)
-
-
-class _Encoder:
-    """Collects the ids of rendered pieces.
-
-    Text between two special tokens is encoded as a whole, data and template text together, as models trained
-    elsewhere saw it; only special tokens and span borders cut it.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokens = ChatTokens([], [])
-        self.spans: list[tuple[int, int]] = []
-        """first and past-the-last place of every target span"""
-        self._tokenizer = tokenizer
-        self._run: list[str] = []
-        self._after: After = "start"
-        self._start: int | None = None
-
-    def add(self, piece: Piece) -> None:
-        """Take the next piece."""
-        if piece.is_target != (self._start is not None):
-            self.cut(starts_target=piece.is_target)
-        for part, special in (
-            [(piece.text, None)] if piece.is_data else self._tokenizer.split_specials(piece.text)
-        ):
-            if special is None:
-                self._run.append(part)
-            else:
-                self._flush()
-                self._append([special])
-                self._after = "special"
-
-    def cut(self, *, starts_target: bool = False) -> None:
-        """End the text so far, and the target span if one is open."""
-        self._flush()
-        if self._start is not None:
-            self.spans.append((self._start, len(self.tokens.ids)))
-        self._start = len(self.tokens.ids) if starts_target else None
-
-    def _flush(self) -> None:
-        if self._run:
-            self._append(self._tokenizer.encode("".join(self._run), after=self._after))
-            self._run, self._after = [], "text"
-
-    def _append(self, ids: list[int]) -> None:
-        self.tokens.ids.extend(ids)
-        self.tokens.target_mask.extend([self._start is not None] * len(ids))
-
-
 def _encode(
-    tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message], add_generation_prompt: bool
-) -> _Encoder:
-    encoder = _Encoder(tokenizer)
-    for piece in template.render(messages, add_generation_prompt):
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    add_generation_prompt: bool,
+    tools: Sequence[Tool] | None,
+) -> Encoder:
+    encoder = Encoder(tokenizer)
+    for piece in template.render(messages, add_generation_prompt, tools):
         encoder.add(piece)
     encoder.cut()
     return encoder
 
 
-def _check_spans(encoder: _Encoder, stop_ids: frozenset[int], num_answers: int) -> None:
+def _checked_spans(
+    encoder: Encoder, template: ChatTemplate, stop_ids: frozenset[int], num_answers: int
+) -> list[Span]:
     if len(encoder.spans) != num_answers:
         raise CheckFailed(
             f"chat template: marks {len(encoder.spans)} assistant spans in a dialogue with {num_answers} assistant "
             "messages; put what the assistant says inside {% generation %} ... {% endgeneration %}"
         )
-    for start, end in encoder.spans:
-        if start == end or encoder.tokens.ids[end - 1] not in stop_ids:
+    for span in encoder.spans:
+        stopped = span.start < span.end and encoder.tokens.ids[span.end - 1] in stop_ids
+        if not stopped and not (template.stop_texts and span.text.endswith(template.stop_texts)):
             raise CheckFailed(
                 "chat template: an assistant span does not end with a stop token, so the model would never learn to"
                 " stop; move the stop token inside {% generation %} ... {% endgeneration %}"
             )
+    return encoder.spans

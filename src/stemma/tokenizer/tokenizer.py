@@ -1,8 +1,9 @@
 """One interface to every tokenizer, and the streaming decoder built on it.
 
 `encode` takes text as data: it never adds BOS or EOS and never turns a special token's name inside the text into that
-token. `encode_with_specials` is for template text only. Three sizes are kept apart: `vocab_size` here is the number of
-ids in use (pieces and added tokens); the rows of an embedding may be more and belong to the model.
+token. `encode_with_specials` is for template text only. Three sizes are kept apart: `num_pieces` is what the vocabulary
+file itself holds, `vocab_size` the ids in use with the tokens added to it; the rows of an embedding may be more and
+belong to the model.
 """
 
 import codecs
@@ -24,11 +25,13 @@ After = Literal["start", "special", "text"]
 
 
 class Tokenizer(ABC):
-    """Text to ids and back. Subclasses: FastTokenizer (tokenizer.json), SentencePieceTokenizer (*.model)."""
+    """Text to ids and back. Subclasses: FastTokenizer, SentencePieceTokenizer, ChatGLMTokenizer, TiktokenTokenizer."""
 
     format: str
     """name of the file format, an entry of stemma.tokenizer.load.FORMATS"""
     config: TokenizerConfig
+    num_pieces: int
+    """entries of the vocabulary file, added tokens left out"""
     vocab_size: int
     """ids in use, added tokens included: the largest id plus one"""
     special_ids: dict[str, int]
@@ -79,12 +82,26 @@ class Tokenizer(ABC):
                 ids += self._encode(part, after)
         return ids
 
+    def encode_as_published(self, text: str) -> list[int]:
+        """Ids the format's own library gives, names it knows inside a text included. To compare with, never for data."""
+        return self.encode(text)
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """Ids the published tokenizer puts before and after one text; both empty when it puts none."""
+        return [], []
+
     def split_specials(self, text: str) -> list[tuple[str, int | None]]:
         """`text` cut at special names: (name, id) for each name found, (text, None) between; nothing empty."""
         if self._special_pattern is None:
             return [(text, None)] if text else []
         parts = [part for part in self._special_pattern.split(text) if part]
         return [(part, self.special_ids.get(part)) for part in parts]
+
+    def first_bytes(self, token: int) -> bytes:
+        """`token_bytes` of the token that begins a text: the space that encoding put there is gone."""
+        raw = self.token_bytes(token)
+        return raw.removeprefix(b" ") if self.strips_leading_space else raw
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """Text of `ids`; special tokens are left out, or written by name. Cut characters become U+FFFD."""
@@ -139,18 +156,15 @@ class StreamDecoder:
     def __init__(self, tokenizer: Tokenizer, *, skip_special: bool = True) -> None:
         self._tokenizer = tokenizer
         self._hidden = frozenset(tokenizer.special_ids.values()) if skip_special else frozenset()
-        self._strip = tokenizer.strips_leading_space
-        self._unknown = tokenizer.unk_id
+        self._first = True
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors=tokenizer.utf8_errors)
 
     def push(self, token: int) -> str:
         """Characters completed by `token`, possibly none."""
         if token in self._hidden:
             return ""
-        raw = self._tokenizer.token_bytes(token)
-        if self._strip and raw:
-            self._strip = False
-            raw = raw if token == self._unknown else raw.removeprefix(b" ")
+        raw = self._tokenizer.first_bytes(token) if self._first else self._tokenizer.token_bytes(token)
+        self._first = False
         return self._utf8.decode(raw)
 
     def finish(self) -> str:

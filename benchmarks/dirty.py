@@ -59,14 +59,10 @@ def main() -> int:
 
 
 def settings_for(folder: Path) -> CleanSettings:
-    """The defaults, and decontamination against the evaluation sets beside the documents where there is such a setting."""
-    known = CleanSettings.__dataclass_fields__
+    """Chinese and English alone; decontamination against the evaluation sets beside the documents."""
     sets = folder / "eval_sets.jsonl.zst"
-    return (
-        CleanSettings(decontaminate=(sets,))
-        if "decontaminate" in known and sets.exists()
-        else CleanSettings()
-    )
+    given = {"decontaminate": (sets,)} if "decontaminate" in CleanSettings.__dataclass_fields__ else {}
+    return CleanSettings(languages=("zh", "en"), **given)
 
 
 def joined(folder: Path, result: Path) -> list[Row]:
@@ -137,11 +133,15 @@ def score(rows: list[Row]) -> Iterator[tuple[str, int, int, list[Row]]]:
 
 def _repaired(row: Row) -> bool:
     wanted = row["label"].get("of_text")
-    return (
-        row["out"] is not None
-        and wanted is not None
-        and "".join(row["out"].split()) == "".join(wanted.split())
-    )
+    return row["out"] is not None and wanted is not None and _bare(row["out"]) == _bare(wanted)
+
+
+def _bare(text: str) -> str:
+    """Without white space, quotation marks straight: the labels' texts were made from straight ones."""
+    return "".join(text.translate(_STRAIGHT).split())
+
+
+_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 
 
 def _pairs(rows: list[Row]) -> Iterator[tuple[str, int, int, list[Row]]]:

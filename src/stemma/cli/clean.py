@@ -1,4 +1,4 @@
-"""Clean a corpus: drop empty, damaged, repetitive and duplicate documents, hide personal information."""
+"""Clean a corpus: repair, drop empty, damaged, repetitive and duplicate documents, hide personal information."""
 
 import json
 import sys
@@ -30,6 +30,10 @@ class Args:
     """Similarity (share of common 5-grams) from which on a document is a near duplicate."""
     redact: bool = True
     """Replace e-mail addresses, phone numbers, id cards and public IP addresses by placeholders."""
+    repair: bool = True
+    """Put misread encodings right, take markup off pages, strip lines of page furniture."""
+    languages: tuple[str, ...] = ()
+    """Languages to keep, such as zh en; a document surely in another one goes. None named: all stay."""
     force: bool = False
     """Replace an earlier result in the output folder."""
     json: bool = False
@@ -51,6 +55,8 @@ def run(args: Args) -> int:
             "near_duplicates": args.near,
             "jaccard": args.jaccard,
             "redact": args.redact,
+            "repair": args.repair,
+            "languages": list(args.languages),
         },
         "clean",
     )

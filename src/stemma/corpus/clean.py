@@ -8,6 +8,7 @@ key, 8 for its weight; nothing grows with the length of the corpus's text. The s
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ import numpy.typing as npt
 from stemma import __version__
 from stemma.config import load_json, parse, plain
 from stemma.corpus.annotate import annotate
-from stemma.corpus.decide import Reason, decide, language_group
+from stemma.corpus.decide import Reason, decide, decide_edited, language_group
 from stemma.corpus.files import InputFile, find_files
+from stemma.corpus.language import UNDETERMINED, identify
 from stemma.corpus.ledger import SAMPLE_CHARACTERS, Ledger
 from stemma.corpus.minhash import MinHash, shingles
 from stemma.corpus.near import NearDuplicates, find_near_duplicates
 from stemma.corpus.personal import redact
 from stemma.corpus.read import BadRecords, read_file
+from stemma.corpus.repair import Repaired, repair
 from stemma.corpus.scan import scan
 from stemma.corpus.spool import Spool
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
@@ -139,10 +142,14 @@ def _first_pass(
     for file in files:
         for document in read_file(file, settings.on_error, bad):
             num_documents += 1
+            repaired = repair(document.text) if settings.repair else Repaired(document.text, (), 0.0)
+            document = replace(document, text=repaired.text)
             scanned = scan(document.text)
             numbers = annotate(document.text, scanned)
-            group = language_group(numbers)
-            reason, twin = decide(numbers, group), None
+            group, lang = language_group(numbers), identify(document.text, scanned, numbers)
+            reason, twin = decide_edited(repaired) or decide(numbers, group), None
+            if reason is None and settings.languages and lang not in (*settings.languages, UNDETERMINED):
+                reason = Reason("language", lang, 1.0, 0.0)
             if reason is None and settings.exact_duplicates:
                 twin = first_with.setdefault(xxhash.xxh3_128_digest(scanned.folded.data), spool.num_open)
                 if twin != spool.num_open:
@@ -152,7 +159,8 @@ def _first_pass(
                 weights.append(1)
                 if settings.near_duplicates:
                     keys.frombytes(minhash.band_keys(scanned.tokens).tobytes())
-            spool.append(document, group, reason, twin if reason else None, SAMPLE_CHARACTERS)
+            first = twin if reason else None
+            spool.append(document, group, reason, first, SAMPLE_CHARACTERS, lang, repaired.edits)
             if progress is not None:
                 progress.advance(1, f"{spool.num_open} still in")
     if not num_documents:

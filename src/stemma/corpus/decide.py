@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stemma.corpus.annotate import Annotation
+from stemma.corpus.repair import Repaired
 
 Group = Literal["zh", "en", "neutral"]
 
@@ -35,6 +36,8 @@ class Reason:
 _SHARED = (
     Limit("too_long", "characters", most=5_000_000),
     Limit("invalid_damaged", "damaged_share", most=0.005),
+    Limit("mojibake", "misread_share", most=0.25),
+    Limit("placeholder", "placeholder", most=0.5),
     Limit("invalid_symbols", "symbol_share", most=0.60),
     Limit("invalid_numbers", "digit_share", most=0.70),
     Limit("invalid_links", "links_per_100", most=2.0),
@@ -42,15 +45,29 @@ _SHARED = (
     Limit("repetition_lines", "duplicate_line_share", most=0.60),
     Limit("repetition_ngrams", "repeated_10gram_share", most=0.70),
     Limit("repetition_ngrams", "top_3gram_share", most=0.40),
+    Limit("template", "short_repeated_share", most=0.33),
 )
 
+_MISREAD_ZH = Limit("mojibake", "misread_share", most=0.04)
+
 LIMITS: dict[Group, tuple[Limit, ...]] = {
-    "zh": (Limit("empty", "characters", least=1), Limit("too_short", "characters", least=10), *_SHARED),
+    "zh": (
+        Limit("empty", "characters", least=1),
+        Limit("too_short", "characters", least=10),
+        *_SHARED,
+        _MISREAD_ZH,
+    ),
     "en": (Limit("empty", "characters", least=1), Limit("too_short", "characters", least=20), *_SHARED),
     "neutral": (Limit("empty", "characters", least=1), Limit("too_short", "characters", least=12), *_SHARED),
 }
 
-RULES = tuple(dict.fromkeys(limit.rule for limits in LIMITS.values() for limit in limits))
+RULES = tuple(
+    dict.fromkeys(
+        [*(limit.rule for limits in LIMITS.values() for limit in limits), "boilerplate", "language"]
+    )
+)
+MOST_FURNITURE = 0.5
+"""share of the visible characters that lines of page furniture may take before the page is nothing else"""
 
 
 def language_group(numbers: Annotation) -> Group:
@@ -58,6 +75,13 @@ def language_group(numbers: Annotation) -> Group:
     if numbers.han_share >= 0.3 and numbers.kana_share < 0.05:
         return "zh"
     return "en" if numbers.english_share >= 0.05 else "neutral"
+
+
+def decide_edited(repaired: Repaired) -> Reason | None:
+    """A page that was mostly furniture goes, whatever its other lines are."""
+    if "furniture" in repaired.edits and repaired.lost > MOST_FURNITURE:
+        return Reason("boilerplate", "lost", repaired.lost, MOST_FURNITURE)
+    return None
 
 
 def decide(numbers: Annotation, group: Group | None = None) -> Reason | None:

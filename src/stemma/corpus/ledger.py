@@ -33,6 +33,7 @@ class Ledger:
             [(name, pyarrow.string()) for name in names]
             + [("value", pyarrow.float64()), ("threshold", pyarrow.float64()), ("twin", pyarrow.string())]
             + [("weight", pyarrow.int64()), ("spans", pyarrow.list_(span))]
+            + [("edits", pyarrow.list_(pyarrow.string()))]
         )
         self._table = pyarrow.Table
         self._raw: IO[bytes] = documents.open("wb")
@@ -43,6 +44,7 @@ class Ledger:
         self._dropped, self._edited = 0, 0
         self._rules: Counter[str] = Counter()
         self._redacted: Counter[str] = Counter()
+        self._edits: Counter[str] = Counter()
         self._samples: dict[str, list[str]] = {}
         self._clusters: list[Cluster] = []
 
@@ -67,9 +69,10 @@ class Ledger:
             line["licence"] = document.licence
         line["weight"] = weight
         self._documents.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
-        self._row(entry, "edit" if spans else "keep", None, None, spans, weight)
+        self._row(entry, "edit" if spans or entry.edits else "keep", None, None, spans, weight)
         self._count(entry, len(text))
-        self._edited += bool(spans)
+        self._edited += bool(spans or entry.edits)
+        self._edits.update(entry.edits)
         self._redacted.update(span.type for span in spans)
         if weight > 1:
             self._clusters.append(Cluster(id=document.id, documents=weight))
@@ -97,6 +100,7 @@ class Ledger:
             by_language={name: tally.counts() for name, tally in sorted(self._languages.items())},
             by_source={name: tally.counts() for name, tally in sorted(self._sources.items())},
             redacted=dict(sorted(self._redacted.items())),
+            edits=dict(sorted(self._edits.items())),
             largest_clusters=tuple(_largest(self._clusters)),
             samples={rule: tuple(texts) for rule, texts in sorted(self._samples.items())},
             **known,
@@ -124,6 +128,7 @@ class Ledger:
                 "twin": twin,
                 "weight": weight,
                 "spans": [{"start": s.start, "end": s.end, "type": s.type} for s in spans],
+                "edits": list(entry.edits),
             }
         )
         if len(self._rows) >= _ROWS:
@@ -168,8 +173,8 @@ class _Tally:
 
 
 def _language(entry: Entry) -> str:
-    """What the record says, else zh or en when the text shows it, else und (undetermined)."""
-    return entry.document.lang or {"neutral": "und"}.get(entry.group, entry.group)
+    """What the record says, else what was recognised, und when neither says anything."""
+    return entry.document.lang or entry.lang or "und"
 
 
 def _largest(clusters: list[Cluster]) -> list[Cluster]:

@@ -6,7 +6,7 @@ memory, 8 bytes each; any of them can be read again for a comparison.
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ class Entry:
     """One document after the first pass.
 
     `open_index` counts the documents still in (None for the others); a dropped one has a `reason`, and `twin` is the
-    open index of its exact copy. The text of a dropped document is empty except for its beginning.
+    open index of its exact copy; `lang` is what was recognised and `edits` the repairs made. The text of a dropped document is empty except for its beginning.
     """
 
     document: Document
@@ -29,6 +29,8 @@ class Entry:
     reason: Reason | None = None
     twin: int | None = None
     open_index: int | None = None
+    lang: str = ""
+    edits: tuple[str, ...] = ()
 
 
 class Spool:
@@ -62,11 +64,13 @@ class Spool:
         reason: Reason | None = None,
         twin: int | None = None,
         sample: int = 0,
+        lang: str = "",
+        edits: Sequence[str] = (),
     ) -> None:
         """Add the next document; with a reason only the first `sample` characters of its text are kept."""
         text = (document.text if reason is None else document.text[:sample]).encode("utf-8")
         known = [document.id, document.source, document.lang, document.licence, document.domain]
-        fields = [*known, group, len(document.text)]
+        fields = [*known, group, len(document.text), lang, list(edits)]
         why = None if reason is None else [reason.rule, reason.measure, reason.value, reason.threshold]
         head = json.dumps([fields, why, twin, len(text)]).encode() + b"\n"
         if reason is None:
@@ -83,11 +87,12 @@ class Spool:
         with self._path.open("rb", buffering=1 << 20) as file:
             while line := file.readline():
                 (fields, why, twin, num_bytes) = json.loads(line)
-                identity, source, lang, licence, domain, group, characters = fields
+                identity, source, said, licence, domain, group, characters, lang, edits = fields
                 text = file.read(num_bytes).decode("utf-8")
-                document = Document(identity, text, source, lang, licence, domain)
+                document = Document(identity, text, source, said, licence, domain)
                 reason = Reason(*why) if why else None
-                yield Entry(document, group, characters, reason, twin, None if reason else open_index)
+                place = None if reason else open_index
+                yield Entry(document, group, characters, reason, twin, place, lang, tuple(edits))
                 open_index += reason is None
 
     def text(self, open_index: int) -> str:

@@ -27,6 +27,10 @@ class CleanSettings:
     """Tokens (words, single Han characters) in a shingle."""
     redact: bool = True
     """Replace personal information by typed placeholders."""
+    repair: bool = True
+    """Put misread encodings right, take markup off pages, strip lines of page furniture."""
+    languages: tuple[str, ...] = ()
+    """Languages to keep, as ISO 639-1 codes; a document surely in another one goes. None named: all stay."""
 
     def __post_init__(self) -> None:
         if not 0 < self.jaccard <= 1:
@@ -80,6 +84,8 @@ class CleaningSummary:
     by_language: Mapping[str, Counts]
     by_source: Mapping[str, Counts]
     redacted: Mapping[str, int]
+    edits: Mapping[str, int]
+    """Documents that stayed, by each repair that changed them."""
     largest_clusters: tuple[Cluster, ...]
     num_full_buckets: int
     """Comparisons left out because a bucket was crowded; 0 means that no candidate was skipped."""

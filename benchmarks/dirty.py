@@ -42,7 +42,12 @@ def main() -> int:
         result = args.result
         if result is None:
             result = Path(work) / "clean"
-            clean([args.folder / "docs.jsonl.zst"], result, settings_for(args.folder))
+            clean(
+                [args.folder / "docs.jsonl.zst"],
+                result,
+                CleanSettings(languages=("zh", "en")),
+                evaluation_sets=[args.folder / "eval_sets.jsonl.zst"],
+            )
         rows = joined(args.folder, result)
     table = list(score(rows))
     if args.json:
@@ -56,13 +61,6 @@ def main() -> int:
                 rule = f"{row['action']} {row['rule'] or ''}"
                 print(f"    {label['id']} {label['variant']} {label['lang']} {rule}: {row['text'][:90]!r}")
     return 0
-
-
-def settings_for(folder: Path) -> CleanSettings:
-    """Chinese and English alone; decontamination against the evaluation sets beside the documents."""
-    sets = folder / "eval_sets.jsonl.zst"
-    given = {"decontaminate": (sets,)} if "decontaminate" in CleanSettings.__dataclass_fields__ else {}
-    return CleanSettings(languages=("zh", "en"), **given)
 
 
 def joined(folder: Path, result: Path) -> list[Row]:

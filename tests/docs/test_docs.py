@@ -2,12 +2,14 @@
 
 Each English page runs in a copy of a prepared folder (tests/golden, a small playground, a tiny base and chat model), block
 by block, in this process; the Chinese page has the same blocks. Trainings are shortened; `quickstart`, `run` and
-`torchrun` are read as far as their options and recipes go.
+`torchrun` are read as far as their options and recipes go. Tables are held to what the program says: of families, of
+chat formats, of recorded cases. A golden folder is verified once for all pages.
 """
 
 import dataclasses
 import importlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pytest
+import tokenizers
 import tyro
 
 from stemma.chain.recipe import ChainRecipe
@@ -31,6 +34,7 @@ from stemma.train.pretrain import PretrainSettings
 from stemma.train.sft import SftSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
 ENGLISH, CHINESE = ROOT / "docs" / "en", ROOT / "docs" / "zh"
 PAIRS = {
     "README": (ROOT / "README.md", ROOT / "README.zh.md"),
@@ -50,6 +54,7 @@ SHORTER = {
 }
 KEPT = {"dialogues.jsonl": 60, "questions.jsonl": 6, "heldout.jsonl": 40}  # lines of the small playground
 OUTSIDE = (". .venv/bin/activate",)
+WITHOUT_LENGTH_DEVICES = ["position.scaling=none", "logn=none"]  # what Qwen 1 adds beyond its trained length
 
 
 class Block(NamedTuple):
@@ -186,6 +191,53 @@ def compare(command: Command, printed: list[str]) -> None:
     assert [line.rstrip() for line in printed] == wanted, command.line
 
 
+def table(page: Path, columns: Sequence[str]) -> list[list[str]]:
+    """The rows, as cells, of the table with this heading."""
+    lines = page.read_text("utf-8").splitlines()
+    start = lines.index("| " + " | ".join(columns) + " |") + 2
+    end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
+    return [cells(line) for line in lines[start:end]]
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+
+
+def names_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def record_vectors(tokenizer: Path, root: Path, vectors: Path) -> None:
+    """A folder as `tokenizer verify` wants it: this tokenizer as the one of gpt2, with ids from the library itself."""
+    shutil.copytree(tokenizer, root / "gpt2")
+    library = tokenizers.Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    lines = [
+        {"family": "gpt2", "text": text, "ids": library.encode(text, add_special_tokens=False).ids}
+        for text in ("How old is Karen?", "你好, world", " 1 234\n\n\tend", "naïve 🙂")
+    ]
+    vectors.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def golden_verified_once() -> Iterator[None]:
+    """Several pages verify tests/golden; what was found about one of its folders is kept."""
+    from stemma.checkpoint import verify
+
+    original, found = verify.verify, dict[Path, Any]()
+
+    def once(folder: Path) -> Any:
+        place = folder.resolve()
+        if place.parent != GOLDEN:
+            return original(folder)
+        if place not in found:
+            found[place] = original(folder)
+        return dataclasses.replace(found[place], folder=folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "verify", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder every page starts from."""
@@ -206,6 +258,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "sft chat.toml --out runs/chat --epochs 1 --keep_epochs false",
         ):
             assert main(shortened(line.split())) == 0, line
+    record_vectors(folder / "tokenizer", folder / "tokenizers", folder / "vectors.jsonl")
     for stage, stands_in in (("pretrain", "base"), ("sft", "chat"), ("upgrade", "base/model")):
         shutil.copytree(folder / "runs" / stands_in, folder / "runs" / "quickstart" / stage)
     return folder
@@ -225,6 +278,7 @@ def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # whichever page is first verifies all golden folders
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_and_python_blocks_of_a_page_run(
     name: str, workplace: Path, capsys: pytest.CaptureFixture[str]
@@ -327,8 +381,7 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
             *document,
             *(path.name for path in (prepared / "corpus").iterdir()),
         ],
-        "families": [f.name for f in families()]
-        + [p.name for p in (ROOT / "tests" / "golden").iterdir() if p.is_dir()],
+        "families": [f.name for f in families()] + [p.name for p in GOLDEN.iterdir() if p.is_dir()],
         "evaluation": [field.name for field in dataclasses.fields(EvaluationResult)],
         "quickstart": [field.name for field in dataclasses.fields(ChainRecipe)],
         "tokenizer": list(BUILTIN_TEMPLATES),
@@ -336,6 +389,97 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
     }
     for name, names in wanted.items():
         assert sorted(set(names) - set(codes(PAIRS[name][0]))) == [], f"not in {name}.md"
+
+
+FAMILY_COLUMNS = {
+    "en": ("layout", "opens", "what is special", "in a stock transformers", "chat format", "golden folders"),
+    "zh": ("布局", "能打开", "特点", "原版 transformers 里", "对话格式", "基准目录"),
+}
+
+
+def stock_class(folder: Path) -> str:
+    """Where a folder ends that is to be opened by a stock transformers: a class, a layout that has one, or nothing."""
+    from stemma.errors import StemmaError
+    from stemma.upgrade.target import open_start, resolve_target
+
+    start = open_start(folder)
+    if start.family.native:
+        return start.family.native
+    for changes in ([], WITHOUT_LENGTH_DEVICES):
+        try:
+            return resolve_target(start, ["transformers", *changes]).family.name
+        except StemmaError:
+            continue
+    return ""
+
+
+@pytest.mark.parametrize("language", FAMILY_COLUMNS)
+def test_the_table_of_families_has_every_family_and_golden_folder_as_the_program_knows_them(
+    language: str,
+) -> None:
+    from stemma.checkpoint import describe
+    from stemma.families import families
+    from stemma.families.presets import preset_names, preset_spec
+
+    rows = table(PAIRS["families"][language == "zh"], FAMILY_COLUMNS[language])
+    layouts = [names_in(row[0])[0] for row in rows]
+    assert set(layouts) == {family.name for family in families()}
+    places = {folder: row for row in rows for folder in names_in(row[5])}
+    folders = {p.name: p for p in GOLDEN.iterdir() if (p / "config.json").is_file()}
+    assert set(places) == set(folders)
+    for name, folder in folders.items():
+        row = places[name]
+        assert names_in(row[0]) == [describe(folder).family.name], name
+        assert names_in(row[3])[:1] == ([stock_class(folder)] if stock_class(folder) else []), name
+    known = {(family.name, family.chat_template(spec)) for family, spec in map(preset_spec, preset_names())}
+    said = {
+        (layout, *names_in(row[4])) for layout, row in zip(layouts, rows, strict=True) if names_in(row[4])
+    }
+    assert {pair for pair in known if pair[1]} - said == set()
+    assert {layout for layout, _ in said} == {layout for layout, chat in known if chat}
+
+
+@pytest.mark.parametrize("columns", [("chat format", "used by", "tools"), ("对话格式", "谁在用", "工具")])
+def test_the_table_of_chat_formats_says_which_write_tools(columns: tuple[str, ...]) -> None:
+    from stemma.tokenizer.templates import BUILTIN_TEMPLATES
+
+    page = PAIRS["tokenizer"][columns[0] != "chat format"]
+    said = {names_in(name)[0]: bool(tools) for name, _, tools in table(page, columns)}
+    assert said == {name: found.has_tools for name, found in BUILTIN_TEMPLATES.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_parity_table_is_what_verify_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["verify", "tests/golden", "--markdown"]) == 0
+    printed = [cells(line) for line in capsys.readouterr().out.splitlines()]
+    for page in PAIRS["parity"]:
+        found = re.search(
+            r"^<!-- parity table: begin -->\n(.*?)^<!-- parity table: end -->$",
+            page.read_text("utf-8"),
+            re.MULTILINE | re.DOTALL,
+        )
+        assert found, page
+        said = [cells(line) for line in found[1].splitlines() if line]
+        assert [without_difference(row) for row in said] == [without_difference(row) for row in printed]
+
+
+def without_difference(row: list[str]) -> list[str]:
+    """Folder, layout, case, tolerance and verdict; the difference is another one on another machine."""
+    return [*row[:3], *row[4:]]
+
+
+def test_figures_in_the_text_are_those_of_the_tests() -> None:
+    bound = re.search(
+        r"^BOUND = (\S+)", (ROOT / "tests/parity/test_bfloat16.py").read_text("utf-8"), re.MULTILINE
+    )
+    folders = [p for p in GOLDEN.iterdir() if (p / "expected.safetensors").is_file()]
+    assert bound
+    assert all(bound[1] in codes(page) for page in PAIRS["parity"])
+    assert all(re.search(rf"\b{len(folders)} ", prose(page)) for page in PAIRS["README"])
 
 
 def test_the_index_leads_to_every_page() -> None:

@@ -34,6 +34,8 @@ class Args:
     """Put misread encodings right, take markup off pages, strip lines of page furniture."""
     languages: tuple[str, ...] = ()
     """Languages to keep, such as zh en; a document surely in another one goes. None named: all stay."""
+    decontaminate: tuple[Path, ...] = ()
+    """Evaluation sets, files or folders: a document that holds one of their items goes."""
     force: bool = False
     """Replace an earlier result in the output folder."""
     json: bool = False
@@ -61,7 +63,14 @@ def run(args: Args) -> int:
         "clean",
     )
     with Progress("clean", None) as progress:
-        summary = clean(args.inputs, args.out, settings, progress, force=args.force)
+        summary = clean(
+            args.inputs,
+            args.out,
+            settings,
+            progress,
+            evaluation_sets=args.decontaminate,
+            force=args.force,
+        )
     _show(summary)
     if args.json:
         json.dump(plain(summary), sys.stdout, ensure_ascii=False, indent=2)

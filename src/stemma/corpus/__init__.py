@@ -11,6 +11,11 @@ Read in this order:
     decide.py       the thresholds, and a reason for each document that goes
     minhash.py      signatures and band keys of near copies
     near.py         near duplicates: candidates, proof, who stays
+    repair.py       misread encodings, markup, page furniture (furniture.py): what can be put right
+    language.py     which language a text is in
+    benchmark_texts.py  the texts of evaluation sets
+    overlap.py      a compiled search for pieces of known texts
+    decontaminate.py    which evaluation items a document holds, and how much of each
     personal.py     personal information: find, prove, replace
     spool.py        the corpus on disk between the two passes
     ledger.py       writes documents and decisions, and counts

@@ -85,7 +85,7 @@ def load_items(paths: Sequence[Path] | Path) -> Items:
     Raises StemmaError naming file and line for one that cannot be read, and when nothing in them is long enough.
     """
     paths = [paths] if isinstance(paths, Path) else list(paths)
-    files, ignored = _find(paths)
+    files, ignored = find_evaluation_files(paths)
     taken: dict[bytes, Item] = {}
     num_records = num_uninformative = num_repeated = 0
     for path, name in files:
@@ -293,7 +293,7 @@ def _kind(path: Path) -> str | None:
     return next((str(ending) for ending in _READERS if name.endswith(str(ending))), None)
 
 
-def _find(paths: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
+def find_evaluation_files(paths: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
     readable = ", ".join(map(str, _READERS))
     if not paths:
         raise StemmaError("no evaluation set was given; name the files or folders that hold them")

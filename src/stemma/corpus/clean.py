@@ -3,11 +3,12 @@
 Two passes. The first annotates and decides each document, drops exact copies by a 128-bit key, and keeps MinHash band
 keys; the second, with near copies known, hides personal information and writes. Documents lie on disk in between.
 Memory: per document still in 8 bytes for its place, `8 * num_bands` for band keys (256 as set), about 150 for the exact
-key, 8 for its weight; nothing grows with the length of the corpus's text. The same input and settings give the same bytes.
+key, 8 for its weight; 55 bytes per token of the evaluation sets, if there are any; nothing grows with the length of the corpus's text. The same input and settings give the same bytes.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,15 @@ import numpy.typing as npt
 from stemma import __version__
 from stemma.config import load_json, parse, plain
 from stemma.corpus.annotate import annotate
+from stemma.corpus.benchmark_texts import find_evaluation_files, load_items
 from stemma.corpus.decide import Reason, decide, decide_edited, language_group
+from stemma.corpus.decontaminate import Decontaminator, Leak
 from stemma.corpus.files import InputFile, find_files
 from stemma.corpus.language import UNDETERMINED, identify
 from stemma.corpus.ledger import SAMPLE_CHARACTERS, Ledger
 from stemma.corpus.minhash import MinHash, shingles
 from stemma.corpus.near import NearDuplicates, find_near_duplicates
+from stemma.corpus.overlap import MIN_COVERAGE, PARTIAL_COVERAGE
 from stemma.corpus.personal import redact
 from stemma.corpus.read import BadRecords, read_file
 from stemma.corpus.repair import Repaired, repair
@@ -34,6 +38,7 @@ from stemma.progress import Progress
 from stemma.storage import atomic_folder, sha256, write_json
 
 DOCUMENTS, DECISIONS, SUMMARY = "documents.jsonl.zst", "decisions.parquet", "cleaning.json"
+_LEAK_THRESHOLD = {"verbatim": 1.0, "edited": MIN_COVERAGE, "partial": PARTIAL_COVERAGE}
 Weights = npt.NDArray[np.int64]  # (num_open,) equal or near documents that each open one stands for
 
 
@@ -43,10 +48,12 @@ def clean(
     settings: CleanSettings | None = None,
     progress: Progress | None = None,
     *,
+    evaluation_sets: Sequence[Path] = (),
     force: bool = False,
 ) -> CleaningSummary:
     """Clean `inputs` into `output_folder`: documents.jsonl.zst, decisions.parquet, cleaning.json.
 
+    A document that holds an item of `evaluation_sets` (files or folders of them) goes, and its decision names the item.
     A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
     anything else is refused, or with `force` replaced if it is a cleaning result. Raises StemmaError for a corpus
     without documents and for a record that cannot be used (unless settings.on_error is "skip").
@@ -56,24 +63,26 @@ def clean(
         raise StemmaError("no input was given; name the files or folders to clean")
     files, ignored = find_files(inputs)
     _refuse_overlap(inputs, output_folder)
-    records = tuple(
-        InputRecord(name=file.name, num_bytes=file.path.stat().st_size, sha256=sha256(file.path))
-        for file in files
-    )
-    existing = _existing(output_folder, settings, records, force)
+    records = tuple(_record(file.path, file.name) for file in files)
+    checker = Decontaminator(load_items(evaluation_sets)) if evaluation_sets else None
+    sets = _records_of(evaluation_sets)
+    existing = _existing(output_folder, settings, records, sets, force)
     if existing is not None:
         return existing
     with atomic_folder(output_folder, replace=force) as building:
         with Spool(building / "spool") as spool:
             bad = BadRecords()
-            weights, keys = _first_pass(files, settings, spool, bad, progress)
+            leaks: dict[int, Leak] = {}
+            weights, keys = _first_pass(files, settings, spool, bad, checker, leaks, progress)
             near = _near_duplicates(keys, spool, settings)
             with Ledger(building / DOCUMENTS, building / DECISIONS) as ledger:
-                _second_pass(spool, weights, near, settings, ledger, progress)
+                _second_pass(spool, weights, near, settings, leaks, ledger, progress)
         summary = ledger.summary(
             version=__version__,
             settings=settings,
             inputs=records,
+            evaluation_sets=sets,
+            leaked=dict(sorted(Counter(leak.item_file for leak in leaks.values()).items())),
             ignored_files=tuple(ignored),
             bad_records=dict(sorted(bad.reasons.items())),
             bad_examples=tuple(bad.examples),
@@ -83,6 +92,17 @@ def clean(
         assert summary.total.documents_in == summary.total.documents_kept + summary.documents_dropped
         write_json(building / SUMMARY, plain(summary))
     return summary
+
+
+def _record(path: Path, name: str) -> InputRecord:
+    return InputRecord(name=name, num_bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:
+    if not evaluation_sets:
+        return ()
+    found, _ = find_evaluation_files(list(evaluation_sets))
+    return tuple(_record(path, name) for path, name in found)
 
 
 def load_summary(folder: Path) -> CleaningSummary:
@@ -97,7 +117,11 @@ def load_summary(folder: Path) -> CleaningSummary:
 
 
 def _existing(
-    folder: Path, settings: CleanSettings, records: tuple[InputRecord, ...], force: bool
+    folder: Path,
+    settings: CleanSettings,
+    records: tuple[InputRecord, ...],
+    sets: tuple[InputRecord, ...],
+    force: bool,
 ) -> CleaningSummary | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
@@ -108,6 +132,7 @@ def _existing(
     summary = load_summary(folder)
     for what, same in (
         ("inputs", summary.inputs == records),
+        ("evaluation sets", summary.evaluation_sets == sets),
         ("settings", summary.settings == settings),
         ("version of stemma", summary.version == __version__),
     ):
@@ -130,7 +155,13 @@ def _refuse_overlap(inputs: Sequence[Path], output_folder: Path) -> None:
 
 
 def _first_pass(
-    files: list[InputFile], settings: CleanSettings, spool: Spool, bad: BadRecords, progress: Progress | None
+    files: list[InputFile],
+    settings: CleanSettings,
+    spool: Spool,
+    bad: BadRecords,
+    checker: Decontaminator | None,
+    leaks: dict[int, Leak],
+    progress: Progress | None,
 ) -> tuple[Weights, npt.NDArray[np.uint64]]:
     """The weights of the documents still in and their band keys, (num_open, num_bands)."""
     import xxhash
@@ -150,6 +181,10 @@ def _first_pass(
             reason, twin = decide_edited(repaired) or decide(numbers, group), None
             if reason is None and settings.languages and lang not in (*settings.languages, UNDETERMINED):
                 reason = Reason("language", lang, 1.0, 0.0)
+            if reason is None and checker is not None and (found := checker.check(scanned)):
+                worst = max(found, key=lambda leak: leak.coverage)
+                leaks[num_documents - 1] = worst
+                reason = Reason(f"leak_{worst.kind}", "coverage", worst.coverage, _LEAK_THRESHOLD[worst.kind])
             if reason is None and settings.exact_duplicates:
                 twin = first_with.setdefault(xxhash.xxh3_128_digest(scanned.folded.data), spool.num_open)
                 if twin != spool.num_open:
@@ -185,14 +220,18 @@ def _second_pass(
     weights: Weights,
     near: NearDuplicates,
     settings: CleanSettings,
+    leaks: Mapping[int, Leak],
     ledger: Ledger,
     progress: Progress | None,
 ) -> None:
     for index, (twin, _) in near.twins.items():
         weights[twin] += weights[index]
-    for entry in spool:
+    for number, entry in enumerate(spool):
         document, index = entry.document, entry.open_index
-        if index is None:
+        if number in leaks:
+            leak = leaks[number]
+            ledger.drop(entry, entry.reason, f"{leak.item_file}#{leak.item_id}")
+        elif index is None:
             first = entry.twin
             twin = None if first is None else spool.id(near.twins.get(first, (first, 0.0))[0])
             ledger.drop(entry, entry.reason, twin)

@@ -74,6 +74,10 @@ class CleaningSummary:
     version: str
     settings: CleanSettings
     inputs: tuple[InputRecord, ...]
+    evaluation_sets: tuple[InputRecord, ...]
+    """What the corpus was decontaminated against."""
+    leaked: Mapping[str, int]
+    """Documents dropped because they hold an item of an evaluation set, by its file."""
     ignored_files: tuple[str, ...]
     total: Counts
     documents_dropped: int

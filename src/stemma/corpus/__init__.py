@@ -16,7 +16,7 @@ Read in this order:
     benchmark_texts.py  the texts of evaluation sets
     overlap.py      a compiled search for pieces of known texts
     decontaminate.py    which evaluation items a document holds, and how much of each
-    personal.py     personal information: find, prove, replace
+    personal/       personal information: find, prove, replace
     spool.py        the corpus on disk between the two passes
     ledger.py       writes documents and decisions, and counts
     summary.py      settings and summary as data

@@ -55,7 +55,7 @@ INTERNLM = Family(
     ignored=IGNORED,
     copies=COPIES,
     special_ids=SpecialIds(bos=1, eos=(2,), pad=2),
-    chat_template=lambda spec: "internlm",
+    chat_template=lambda spec: "internlm" if spec.blocks[0].attention.qkv_bias else "internlm_20b",
 )
 INTERNLM3 = Family(
     name="internlm3",

@@ -156,7 +156,7 @@ def _sized(dense: FeedForwardSpec, width: int) -> FeedForwardSpec:
     return FeedForwardSpec(intermediate_size=width, activation=dense.activation)
 
 
-def _family(name: str, title: str, architecture: str, **parts: Any) -> Family:
+def _family(name: str, title: str, architecture: str, chat: str = "qwen2", **parts: Any) -> Family:
     return Family(
         name=name,
         title=title,
@@ -165,13 +165,15 @@ def _family(name: str, title: str, architecture: str, **parts: Any) -> Family:
         native=architecture,
         ignored=IGNORED,
         copies=COPIES,
-        chat_template=lambda spec: "qwen2",
+        chat_template=lambda spec: chat,
         **parts,
     )
 
 
 QWEN2 = _family("qwen2", "Qwen 1.5, 2, 2.5", "Qwen2ForCausalLM", read=read, write=write, rules=RULES)
-QWEN3 = _family("qwen3", "Qwen 3", "Qwen3ForCausalLM", read=read_third, write=write_third, rules=RULES)
+QWEN3 = _family(
+    "qwen3", "Qwen 3", "Qwen3ForCausalLM", "qwen3", read=read_third, write=write_third, rules=RULES
+)
 QWEN2_MOE = _family(
     "qwen2_moe",
     "Qwen 1.5 and 2 MoE",

@@ -98,7 +98,9 @@ def test_a_right_answer_is_right_up_to_outer_white_space_and_a_wrong_one_is_not(
     from stemma.generate.decode import Generation
 
     said = [" Anna\n", "in Lyon.", "安娜", "里昂。", "Tom"]
-    monkeypatch.setattr(answering, "generate", lambda *_: [Generation([1], text, "stop") for text in said])
+    monkeypatch.setattr(
+        answering, "generate", lambda *_, **__: [Generation([1], text, "stop") for text in said]
+    )
     outcomes = answer_questions(language_model, questions, ChatProtocol(language_model))
     assert [o.right for o in outcomes] == [True, False, True, False, True]
 

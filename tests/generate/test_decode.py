@@ -104,6 +104,9 @@ def test_a_continuation_keeps_the_space_between_prompt_and_answer() -> None:
         def token_bytes(self, token: int) -> bytes:
             return [b" The", b" cat"][token]
 
+        def first_bytes(self, token: int) -> bytes:
+            return self.token_bytes(token).removeprefix(b" ")
+
     spaced: Tokenizer = Spaced()  # type: ignore[assignment]
     assert continuations(spaced)([0]).push(1) == " cat"
     assert answers(spaced)([0]).push(1) == "cat"

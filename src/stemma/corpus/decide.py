@@ -45,7 +45,7 @@ _SHARED = (
     Limit("repetition_lines", "duplicate_line_share", most=0.60),
     Limit("repetition_ngrams", "repeated_10gram_share", most=0.70),
     Limit("repetition_ngrams", "top_3gram_share", most=0.40),
-    Limit("template", "short_repeated_share", most=0.33),
+    Limit("template", "short_repeated_share", most=0.60),
 )
 
 _MISREAD_ZH = Limit("mojibake", "misread_share", most=0.04)

@@ -3,7 +3,7 @@
 Defaults: AdamW betas (0.9, 0.95), weight decay 0.1, clip 1.0, cosine to a tenth (LLaMA; Baichuan 2 clips at 0.5).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stemma.errors import StemmaError
@@ -32,18 +32,28 @@ class OptimizerSettings:
             _within("betas", beta, 0.0, 0.999999)
 
 
+def native_precision() -> Literal["bfloat16", "float32"]:
+    """bfloat16 where a GPU or the processor multiplies in it; a processor without AVX-512 is many times slower that way."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bfloat16"
+    return "bfloat16" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "float32"
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
     """How the steps are carried out.
 
     `batch_size` counts sequences per optimiser step, over all ranks; `micro_batch_size` those of one pass. Steps
     between metrics lines, validations and checkpoints: `log_every`, `validate_every`, `checkpoint_every`.
-    `validation_rows` bounds what one validation reads of each domain.
+    `validation_rows` bounds what one validation reads of each domain. `precision` is that of the matrix products, by
+    default what the machine computes in; a run records it, so that a machine without it refuses to go on otherwise.
     """
 
     batch_size: int
     micro_batch_size: int = 16
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["bfloat16", "float32"] = field(default_factory=lambda: native_precision())
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every: int = 1
     validate_every: int = 200

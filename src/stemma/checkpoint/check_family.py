@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from stemma.checkpoint.load import build_model, load_model
+from stemma.checkpoint.load import build_model
 from stemma.checkpoint.open import Checkpoint, open_checkpoint
-from stemma.checkpoint.parity import has_reference, run_cases
+from stemma.checkpoint.parity import has_reference
 from stemma.checkpoint.shards import FolderSource
-from stemma.checkpoint.verify import Check
+from stemma.checkpoint.verify import Check, parity_checks
 from stemma.checkpoint.write import write_checkpoint
 from stemma.errors import StemmaError
 from stemma.families import Family, families, family_of_config
@@ -49,7 +49,7 @@ def check_family(family: Family, folder: Path) -> list[Check]:
     if found.spec.causal and found.spec.encoder is None:
         checks.append(_guarded("decoding", lambda: _decoding(found)))
     if has_reference(folder):
-        checks += _parity(found)
+        checks += parity_checks(found)
     return checks
 
 
@@ -128,17 +128,6 @@ def _decoding(found: Checkpoint) -> str:
     largest = float((torch.cat(steps, dim=1) - whole).abs().max())
     allowed = 1e-4 * float(whole.abs().max().clamp(min=1.0))
     return "" if largest <= allowed else f"logits with a cache differ by {largest:.2e} from those without"
-
-
-def _parity(found: Checkpoint) -> Iterator[Check]:
-    for case in run_cases(load_model(found, torch.float32), found.folder, found):
-        yield Check(
-            name=case.name,
-            passed=case.passed,
-            detail=case.problem,
-            difference=None if case.problem else case.difference,
-            tolerance=None if case.problem else case.tolerance,
-        )
 
 
 def _refusal(attempt: Callable[[], Any]) -> str:

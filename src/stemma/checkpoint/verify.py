@@ -58,7 +58,7 @@ def verify(folder: Path) -> Verification:
         checks.append(_tensors(checkpoint))
         checks.append(_values(checkpoint))
         if has_reference(folder):
-            checks += _parity(checkpoint)
+            checks += parity_checks(checkpoint)
     except (StemmaError, SafetensorError, OSError) as error:
         checks.append(Check(name="open", passed=False, detail=str(error)))
     return Verification(folder=folder, checks=tuple(checks), family=family)
@@ -124,8 +124,9 @@ def _values(checkpoint: Checkpoint) -> Check:
     return Check(name="values", passed=True, detail=f"all finite; {counts}")
 
 
-def _parity(checkpoint: Checkpoint) -> Iterator[Check]:
-    for case in run_cases(load_model(checkpoint, torch.float32), checkpoint.folder):
+def parity_checks(checkpoint: Checkpoint) -> Iterator[Check]:
+    """A check for each recorded case of the folder. Raises StemmaError for broken reference files."""
+    for case in run_cases(load_model(checkpoint, torch.float32), checkpoint.folder, checkpoint):
         yield Check(
             name=case.name,
             passed=case.passed,

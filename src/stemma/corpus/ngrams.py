@@ -63,7 +63,7 @@ def _table_size(count: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _slot(table: Any, key: Any) -> Any:
+def find_slot(table: Any, key: Any) -> Any:
     """Where `key` (never 0) is, or the free slot where it belongs, in an open-addressing table."""
     mask = np.uint64(len(table) - 1)
     slot = key & mask
@@ -78,7 +78,7 @@ def _repeated_share(hashes: Any, n: int, num_tokens: int) -> float:
     covered, covered_until = 0, 0
     for i in range(len(hashes)):
         key = hashes[i] | np.uint64(1)
-        slot = _slot(table, key)
+        slot = find_slot(table, key)
         if table[slot] == 0:
             table[slot] = key
         else:
@@ -94,7 +94,7 @@ def _top_count(hashes: Any) -> Any:
     top = 0
     for i in range(len(hashes)):
         key = hashes[i] | np.uint64(1)
-        slot = _slot(table, key)
+        slot = find_slot(table, key)
         table[slot] = key
         counts[slot] += 1
         top = max(top, counts[slot])
@@ -107,7 +107,7 @@ def _duplicate_share(hashes: Any, lengths: Any) -> float:
     total, duplicate = 0, 0
     for i in range(len(hashes)):
         key = hashes[i] | np.uint64(1)
-        slot = _slot(table, key)
+        slot = find_slot(table, key)
         total += lengths[i]
         if table[slot] == 0:
             table[slot] = key

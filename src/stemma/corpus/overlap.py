@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stemma.corpus.ngrams import find_slot
 from stemma.corpus.scan import mix
 
 SEED = 5  # tokens; of a text with 8 % of its tokens changed, 87 % still lie in unchanged runs of 5
@@ -66,16 +67,6 @@ def find_pieces(tokens: npt.NDArray[np.uint64], index: Index) -> Matches:
     if not len(places):
         return Matches(np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.float32))
     return Matches(*_matches(tokens, places, slots, index))
-
-
-@njit(cache=True, nogil=True)
-def find_slot(keys: Any, key: Any) -> Any:
-    """Where `key` (never 0) is, or the free slot where it belongs."""
-    mask = np.uint64(len(keys) - 1)
-    slot = key & mask
-    while keys[slot] != 0 and keys[slot] != key:
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
 
 
 @njit(cache=True, nogil=True)

@@ -105,13 +105,14 @@ def _items(
     counts: dict[str, int],
 ) -> Iterator[Item]:
     from stemma.corpus.read import read_records
+    from stemma.tokenizer.template import sample_messages
 
     kept = 0
     for path in paths:
         for place, record in read_records(path):
             counts["dialogues"] += 1
             messages = _messages(record, place)
-            for said in _samples(messages) if template.one_answer else (messages,):
+            for said in sample_messages(template, messages) or [messages]:  # type: ignore[arg-type]
                 item = _item(said, place, tokenizer, template, sequence_length, counts)
                 if item is not None:
                     kept += 1
@@ -168,12 +169,6 @@ def _item(
         counts["cut"] += 1
         counts["messages_cut"] += len(messages) - fits
     return best
-
-
-def _samples(messages: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
-    """The dialogue up to each of its answers, or as it is where it has none."""
-    ends = [number for number, message in enumerate(messages, start=1) if message["role"] == "assistant"]
-    return [messages[:end] for end in ends] or [messages]
 
 
 def _messages(record: Mapping[str, Any], place: str) -> Sequence[Mapping[str, Any]]:

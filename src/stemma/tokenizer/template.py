@@ -43,6 +43,7 @@ __all__ = [
     "check_prompts",
     "encode_answers",
     "encode_chat",
+    "sample_messages",
     "template_of",
 ]
 
@@ -168,10 +169,17 @@ def encode_answers(
     tools: Sequence[Tool] | None = None,
 ) -> list[ChatTokens]:
     """The training samples of a dialogue: one, or one per answer where the format writes old answers otherwise."""
+    answers = "last" if template.one_answer else "all"
+    samples = sample_messages(template, messages)
+    return [encode_chat(tokenizer, template, sample, tools=tools, answers=answers) for sample in samples]
+
+
+def sample_messages(template: ChatTemplate, messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """The dialogue of each training sample: the whole, or up to each answer where old answers are written otherwise."""
     if not template.one_answer:
-        return [encode_chat(tokenizer, template, messages, tools=tools)]
+        return [messages]
     ends = [number for number, message in enumerate(messages, 1) if message["role"] == "assistant"]
-    return [encode_chat(tokenizer, template, messages[:end], tools=tools, answers="last") for end in ends]
+    return [messages[:end] for end in ends]
 
 
 def check_prompts(

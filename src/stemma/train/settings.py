@@ -53,7 +53,7 @@ class LoopSettings:
 
     batch_size: int
     micro_batch_size: int = 16
-    precision: Literal["bfloat16", "float32"] = field(default_factory=lambda: native_precision())
+    precision: Literal["bfloat16", "float32"] = field(default_factory=native_precision)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every: int = 1
     validate_every: int = 200

@@ -64,11 +64,11 @@ def clean(
     files, ignored = find_files(inputs)
     _refuse_overlap(inputs, output_folder)
     records = tuple(_record(file.path, file.name) for file in files)
-    checker = Decontaminator(load_items(evaluation_sets)) if evaluation_sets else None
     sets = _records_of(evaluation_sets)
     existing = _existing(output_folder, settings, records, sets, force)
     if existing is not None:
         return existing
+    checker = Decontaminator(load_items(evaluation_sets)) if evaluation_sets else None
     with atomic_folder(output_folder, replace=force) as building:
         with Spool(building / "spool") as spool:
             bad = BadRecords()

@@ -21,6 +21,9 @@ from stemma.model.spec import (
     DynamicScaling,
     FeedForwardSpec,
     HeadSpec,
+    HeadTransformSpec,
+    InputSpec,
+    LearnedPositionSpec,
     LinearScaling,
     Llama3Scaling,
     NoPositionSpec,
@@ -43,9 +46,10 @@ SCALINGS = st.sampled_from(
 )
 POSITIONS = st.one_of(
     st.builds(RopeSpec, theta=st.floats(100, 1e7), interleaved=st.booleans(), scaling=SCALINGS),
-    st.just(AlibiSpec()),
+    st.builds(AlibiSpec, before_scaling=st.booleans(), rounded=st.booleans()),
     st.just(NoPositionSpec()),
 )
+NORMS = st.builds(NormSpec, kind=st.sampled_from(["rmsnorm", "layernorm"]))
 BLOCKS = st.builds(
     BlockSpec,
     attention=st.builds(
@@ -57,6 +61,9 @@ BLOCKS = st.builds(
         qkv_bias=st.booleans(),
         output_bias=st.booleans(),
         window=st.sampled_from([None, 4]),
+        scaled=st.booleans(),
+        qk_norm=st.none() | NORMS,
+        logn=st.sampled_from([None, 4]),
     ),
     feed_forward=st.builds(
         FeedForwardSpec,
@@ -65,7 +72,24 @@ BLOCKS = st.builds(
         activation=st.sampled_from(["silu", "gelu", "gelu_tanh", "relu"]),
         bias=st.booleans(),
     ),
-    norm=st.builds(NormSpec, kind=st.sampled_from(["rmsnorm", "layernorm"])),
+    norm=NORMS,
+    residual=st.sampled_from(["pre", "post", "sandwich", "normed", "parallel", "parallel_two"]),
+)
+INPUTS = st.builds(
+    InputSpec,
+    width=st.sampled_from([None, 4]),
+    scale=st.sampled_from([1.0, 2.0]),
+    positions=st.none()
+    | st.builds(LearnedPositionSpec, num_rows=st.just(20), offset=st.sampled_from([0, 2])),
+    norm=st.just(NormSpec(kind="none")) | NORMS,
+)
+HEADS = st.builds(
+    HeadSpec,
+    tie_embeddings=st.booleans(),
+    normalized=st.booleans(),
+    bias=st.booleans(),
+    scale=st.sampled_from([1.0, 0.5]),
+    transform=st.none() | st.builds(HeadTransformSpec, norm=NORMS),
 )
 SPECS = st.builds(
     Spec,
@@ -74,8 +98,9 @@ SPECS = st.builds(
     num_layers=st.just(4),
     max_seq_len=st.just(16),
     blocks=st.one_of(st.tuples(BLOCKS), st.tuples(BLOCKS, BLOCKS)),
-    final_norm=st.builds(NormSpec, kind=st.sampled_from(["rmsnorm", "layernorm"])),
-    head=st.builds(HeadSpec, tie_embeddings=st.booleans(), normalized=st.booleans()),
+    final_norm=NORMS,
+    inputs=INPUTS,
+    head=HEADS,
 )
 
 
@@ -100,7 +125,8 @@ def test_the_counted_parameters_are_those_of_the_model_and_every_one_is_used(spe
 @given(one=SPECS, other=SPECS)
 def test_the_difference_is_empty_exactly_for_equal_layers(one: Spec, other: Spec) -> None:
     assert difference(one, one) == []
-    same = one.layers == other.layers and (one.final_norm, one.head) == (other.final_norm, other.head)
+    frames = [(spec.inputs, spec.final_norm, spec.head) for spec in (one, other)]
+    same = one.layers == other.layers and frames[0] == frames[1]
     assert (difference(one, other) == []) is same
     assert {c.path for c in difference(one, other)} == {c.path for c in difference(other, one)}
 
@@ -130,6 +156,12 @@ BASE: dict[str, Any] = {
 }
 
 
+BOTH_WAYS: dict[str, Any] = BASE["blocks"][0]["attention"] | {"causal": False}
+LEARNED_BIAS: dict[str, Any] = BASE["blocks"][0] | {
+    "attention": BASE["blocks"][0]["attention"] | {"position": {"kind": "relative"}}
+}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -139,6 +171,8 @@ BASE: dict[str, Any] = {
         (("blocks", 0, "attention", "num_kv_heads"), 3, "not a multiple"),
         (("blocks", 0, "attention", "head_dim"), 3, "even share"),
         (("blocks", 0, "attention", "window"), 0, "at least 1"),
+        (("blocks", 0, "attention"), BOTH_WAYS | {"window": 4}, "window.*causal"),
+        (("blocks",), [BASE["blocks"][0], LEARNED_BIAS], "relative positions share one table"),
         (("num_layers",), 0, "num_layers is 0"),
         (("num_layers",), True, "expected int"),
         (("blocks",), [], "pattern"),

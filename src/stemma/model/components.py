@@ -167,6 +167,8 @@ class AttentionSpec:
             )
         if self.window is not None and self.window < 1:
             raise StemmaError(f"window is {self.window}; it counts the query's own position, so at least 1")
+        if self.window is not None and not self.causal:
+            raise StemmaError("a window needs causal attention: it counts the keys before the query")
         if self.logn is not None and self.logn < 2:
             raise StemmaError(f"logn is {self.logn}; it is the trained length, at least 2")
         if isinstance(self.position, RopeSpec):

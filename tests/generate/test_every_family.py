@@ -1,5 +1,6 @@
 """Every published family generates: cached as uncached, in a batch as alone, streamed as at once."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_batch_gives_each_prompt_the_answer_it_gets_alone(name: str, settings:
         own = GenerationSettings(**{**vars(settings), "seed": settings.seed + index})
         assert generate(model, [prompt], own, prompting=prompting)[0].ids == together[index].ids
     assert all(len(answer.ids) == 9 for answer in together)
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_a_row_that_ends_early_leaves_the_others_as_they_were(name: str) -> None:
+    model, prompting, prompts = opened(name)
+    settings = SETTINGS["greedy"]
+    whole = [answer.ids for answer in generate(model, prompts, settings, prompting=prompting)]
+    stop = whole[0][2]
+    stopped = generate(model, prompts, dataclasses.replace(settings, stop_ids=(stop,)), prompting=prompting)
+    for answer, ids in zip(stopped, whole, strict=True):
+        assert answer.ids == (ids[: ids.index(stop)] if stop in ids else ids)
+    assert len(stopped[0].ids) <= 2
 
 
 @pytest.mark.parametrize("name", [name for name in GENERATING if "dynamic" not in name])

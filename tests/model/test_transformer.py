@@ -151,6 +151,29 @@ def test_packed_segments_equal_separate_runs(
         start += n
 
 
+def test_packed_segments_with_prefixes_equal_separate_runs(
+    make_spec: MakeSpec, make_model: MakeModel, token_ids: torch.Tensor
+) -> None:
+    model = make_model(make_spec())
+    parts = [(1, 9, 4), (2, 2, 2), (0, 2, 0), (3, 11, 7)]  # segment, tokens, prefix
+    segments = torch.cat([torch.full((n,), segment) for segment, n, _ in parts])
+    prefix = torch.cat([torch.full((n,), length) for _, n, length in parts])
+    positions = torch.cat([torch.arange(n) for _, n, _ in parts])
+    packed = model(
+        token_ids[:1],
+        position_ids=positions[None],
+        segment_ids=segments[None],
+        prefix_lengths=prefix[None],
+    )
+    start = 0
+    for segment, n, length in parts:
+        if segment:
+            ids = token_ids[:1, start : start + n]
+            alone = model(ids, prefix_lengths=torch.full_like(ids, length))
+            assert close(packed[:, start : start + n], alone, 1e-5)
+        start += n
+
+
 def naive_logits(model: Transformer, token_ids: torch.Tensor, prefix: int) -> torch.Tensor:
     """The whole model over again, one score at a time, for RoPE without scaling; every prefix token is seen by all."""
     length, spec = len(token_ids), model.spec

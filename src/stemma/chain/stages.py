@@ -98,7 +98,6 @@ class Stages:
                 command += ["--to", change]
             command += ["--heal-data", train, "--heal-steps", str(recipe.upgrade.heal_steps)]
             command += ["--heal-learning-rate", str(recipe.upgrade.heal_learning_rate)]
-            command += ["--heal-precision", "bfloat16"]
             yield Stage("upgrade", command, self._upgrade)
         if recipe.chat:
             yield Stage("chat", ["stemma", "chat", str(self.chat_model)], self._chat)
@@ -233,7 +232,6 @@ class Stages:
             data=(self.folder / "split" / "train.jsonl",),
             steps=stage.heal_steps,
             learning_rate=stage.heal_learning_rate,
-            precision="bfloat16",
         )
         upgrade(self.base, stage.to, out, UpgradeSettings(text=self.held_out, heal=heal))
 

@@ -31,8 +31,8 @@ class Args:
     """optimiser steps of that training"""
     heal_learning_rate: float = 1e-4
     """peak learning rate of that training"""
-    heal_precision: Literal["float32", "bfloat16"] = "float32"
-    """dtype of that training's matrix products"""
+    heal_precision: Literal["float32", "bfloat16"] | None = None
+    """dtype of that training's matrix products; by default what the machine multiplies in"""
     json: bool = False
     """print the certificate as JSON"""
 
@@ -40,6 +40,7 @@ class Args:
 def run(args: Args) -> int | None:
     from stemma.config import plain
     from stemma.progress import say
+    from stemma.train.settings import native_precision
     from stemma.upgrade.heal import HealSettings
     from stemma.upgrade.table import print_certificate
     from stemma.upgrade.upgrade import UpgradeSettings, upgrade
@@ -51,7 +52,7 @@ def run(args: Args) -> int | None:
             data=args.heal_data,
             steps=args.heal_steps,
             learning_rate=args.heal_learning_rate,
-            precision=args.heal_precision,
+            precision=args.heal_precision or native_precision(),
         )
     settings = UpgradeSettings(
         text=args.text, num_windows=args.windows, window_length=args.window_length, heal=heal

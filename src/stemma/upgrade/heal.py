@@ -4,7 +4,7 @@ The recipe of arXiv 2305.13245, section 3.3: the same objective for a small shar
 an ordinary training run in a folder of its own; calling again continues it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from stemma.corpus.files import find_files
 from stemma.errors import StemmaError
 from stemma.storage import sha256
 from stemma.train.pretrain import PretrainData, PretrainSettings, pretrain
-from stemma.train.settings import LoopSettings, OptimizerSettings
+from stemma.train.settings import LoopSettings, OptimizerSettings, native_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class HealSettings:
     learning_rate: float = 1e-4
     batch_size: int = 16
     sequence_length: int = 256
-    precision: Literal["bfloat16", "float32"] = "float32"
+    precision: Literal["bfloat16", "float32"] = field(default_factory=native_precision)
     seed: int = 0
 
     def __post_init__(self) -> None:

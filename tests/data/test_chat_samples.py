@@ -79,8 +79,8 @@ def bytes_template(monkeypatch):
 
     def encode_chat(tokenizer, template, messages, answers="all"):
         ids, mask = [], []
-        for message in messages:
-            answer = message["role"] == "assistant"
+        for number, message in enumerate(messages, 1):
+            answer = message["role"] == "assistant" and (answers == "all" or number == len(messages))
             text = list(message["content"].encode()) + [299] * answer
             ids += [256 + answer, *text]
             mask += [False, *[answer] * len(text)]
@@ -105,6 +105,17 @@ def test_targets_are_the_answers_and_their_stop_tokens(tmp_path, bytes_template)
     shards = tokenize_dialogues(tmp_path / "t", [path], Bytes(), Template(), 64)
     sample = PackedRows(shards, 16).sample(0)
     assert sample.targets[sample.weights > 0].tolist() == [*b"cd", 299, *b"f", 299]
+    assert shards.bytes_per_target == 3 / 5
+
+
+def test_a_format_that_rewrites_old_answers_gives_a_sample_per_answer_that_learns_the_last(
+    tmp_path, bytes_template, monkeypatch
+):
+    monkeypatch.setattr(Template, "one_answer", True)
+    path = write(tmp_path / "d.jsonl", dialogue("ab", "cd", "e", "f", "g"))
+    shards = tokenize_dialogues(tmp_path / "t", [path], Bytes(), Template(), 64)
+    learned = [ids[mask].tolist() for ids, mask in map(shards.document, range(shards.index.num_documents))]
+    assert learned == [[*b"cd", 299], [*b"f", 299]]
     assert shards.bytes_per_target == 3 / 5
 
 

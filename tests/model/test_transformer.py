@@ -18,6 +18,7 @@ from stemma.model.spec import (
     AlibiSpec,
     AttentionSpec,
     DynamicScaling,
+    EncoderSpec,
     HeadSpec,
     LinearScaling,
     Llama3Scaling,
@@ -172,6 +173,27 @@ def test_packed_segments_with_prefixes_equal_separate_runs(
             alone = model(ids, prefix_lengths=torch.full_like(ids, length))
             assert close(packed[:, start : start + n], alone, 1e-5)
         start += n
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_padding_before_a_decoder_that_reads_a_padded_source_changes_nothing(
+    dtype: torch.dtype, make_spec: MakeSpec, make_model: MakeModel, token_ids: torch.Tensor
+) -> None:
+    spec = make_spec()
+    block = spec.blocks[0]
+    unplaced = dataclasses.replace(block.attention, position=NoPositionSpec(), causal=False)
+    encoder = EncoderSpec(num_layers=1, blocks=(dataclasses.replace(block, attention=unplaced),))
+    reading = dataclasses.replace(block, cross_attention=unplaced)
+    model = make_model(dataclasses.replace(spec, blocks=(reading,), encoder=encoder)).to(dtype)
+    source, source_segments = token_ids[1:, :9], torch.tensor([[1] * 6 + [0] * 3])
+    alone = model(token_ids[:1, 3:12], memory=model.encode(source[:, :6]))
+    padded = model(
+        token_ids[:1, :12],
+        position_ids=(torch.arange(12) - 3).clamp(min=0)[None],
+        segment_ids=torch.tensor([[0] * 3 + [1] * 9]),
+        memory=model.encode(source, source_segments),
+    )
+    assert close(padded[:, 3:], alone, 2e-5 if dtype == torch.float32 else 0.1)
 
 
 def naive_logits(model: Transformer, token_ids: torch.Tensor, prefix: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from stemma.errors import StemmaError
 from stemma.storage import sha256
@@ -13,6 +14,15 @@ from stemma.upgrade.heal import HealSettings
 from stemma.upgrade.upgrade import UpgradeSettings, upgrade
 
 QUICK = UpgradeSettings(num_windows=2, window_length=32)
+
+
+@pytest.mark.parametrize(("processor", "precision"), [("AVX2", "float32"), ("AVX512", "bfloat16")])
+def test_healing_computes_in_what_the_machine_multiplies_in(
+    processor: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert HealSettings(data=(tmp_path,), steps=1).precision == precision
 
 
 def test_healing_gives_back_perplexity_and_certifies_it(

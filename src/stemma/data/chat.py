@@ -19,6 +19,7 @@ from stemma.data.shards import Item, TokenShards, open_if_same, write_shards
 from stemma.errors import StemmaError
 
 if TYPE_CHECKING:
+    from stemma.tokenizer.messages import Message
     from stemma.tokenizer.template import ChatTemplate
     from stemma.tokenizer.tokenizer import Tokenizer
 
@@ -112,7 +113,7 @@ def _items(
         for place, record in read_records(path):
             counts["dialogues"] += 1
             messages = _messages(record, place)
-            for said in sample_messages(template, messages) or [messages]:  # type: ignore[arg-type]
+            for said in sample_messages(template, messages) or [messages]:
                 item = _item(said, place, tokenizer, template, sequence_length, counts)
                 if item is not None:
                     kept += 1
@@ -123,7 +124,7 @@ def _items(
 
 
 def _item(
-    messages: Sequence[Mapping[str, Any]],
+    messages: "Sequence[Message]",
     place: str,
     tokenizer: "Tokenizer",
     template: "ChatTemplate",
@@ -137,7 +138,7 @@ def _item(
         kept = messages[:length]
         try:
             learned = "last" if template.one_answer else "all"
-            tokens = encode_chat(tokenizer, template, kept, answers=learned)  # type: ignore[arg-type]
+            tokens = encode_chat(tokenizer, template, kept, answers=learned)
         except StemmaError as error:
             raise type(error)(f"{place}: {error}") from None
         said = sum(
@@ -171,7 +172,7 @@ def _item(
     return best
 
 
-def _messages(record: Mapping[str, Any], place: str) -> Sequence[Mapping[str, Any]]:
+def _messages(record: Mapping[str, Any], place: str) -> "Sequence[Message]":
     messages = record.get("messages")
     if not isinstance(messages, list) or not all(
         isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)

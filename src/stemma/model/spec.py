@@ -279,10 +279,8 @@ def _check_pattern(blocks: tuple[BlockSpec, ...], num_layers: int) -> None:
         raise StemmaError(
             f"blocks is a pattern that repeats: {len(blocks)} entries do not divide num_layers {num_layers}"
         )
-    first = blocks[0].attention
-    tables = [(block.attention.position, block.attention.num_heads) for block in blocks]
-    learned = any(isinstance(position, RelativeSpec) for position, _ in tables)
-    if learned and any(table != (first.position, first.num_heads) for table in tables):
+    tables = {(block.attention.position, block.attention.num_heads) for block in blocks}
+    if len(tables) > 1 and any(isinstance(position, RelativeSpec) for position, _ in tables):
         raise StemmaError(
             "relative positions share one table: every block needs the same position and num_heads"
         )

@@ -176,8 +176,9 @@ def test_packed_segments_with_prefixes_equal_separate_runs(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_padding_before_a_decoder_that_reads_a_padded_source_changes_nothing(
-    dtype: torch.dtype, make_spec: MakeSpec, make_model: MakeModel, token_ids: torch.Tensor
+@pytest.mark.parametrize("padding", [0, 3])
+def test_padding_before_a_decoder_and_after_its_source_changes_nothing(
+    padding: int, dtype: torch.dtype, make_spec: MakeSpec, make_model: MakeModel, token_ids: torch.Tensor
 ) -> None:
     spec = make_spec()
     block = spec.blocks[0]
@@ -185,13 +186,13 @@ def test_padding_before_a_decoder_that_reads_a_padded_source_changes_nothing(
     encoder = EncoderSpec(num_layers=1, blocks=(dataclasses.replace(block, attention=unplaced),))
     reading = dataclasses.replace(block, cross_attention=unplaced)
     model = make_model(dataclasses.replace(spec, blocks=(reading,), encoder=encoder)).to(dtype)
-    source, source_segments = token_ids[1:, :9], torch.tensor([[1] * 6 + [0] * 3])
+    source, segments = token_ids[1:, : 6 + padding], torch.tensor([[1] * 6 + [0] * padding])
     alone = model(token_ids[:1, 3:12], memory=model.encode(source[:, :6]))
     padded = model(
         token_ids[:1, :12],
         position_ids=(torch.arange(12) - 3).clamp(min=0)[None],
         segment_ids=torch.tensor([[0] * 3 + [1] * 9]),
-        memory=model.encode(source, source_segments),
+        memory=model.encode(source, segments),
     )
     assert close(padded[:, 3:], alone, 2e-5 if dtype == torch.float32 else 0.1)
 

@@ -1,7 +1,7 @@
 """Score a cleaner on a labelled corpus of noise: recall and precision per class, from the decisions it left.
 
     python benchmarks/dirty.py FOLDER                  cleans FOLDER/docs.jsonl.zst with `stemma clean` and scores it
-    python benchmarks/dirty.py FOLDER --result CLEAN   scores what lies in CLEAN: decisions.parquet, documents.jsonl.zst
+    python benchmarks/dirty.py FOLDER --result CLEAN   scores what lies in CLEAN: decisions.parquet, documents/
 
 FOLDER holds docs, labels and eval_sets as .jsonl.zst: a label has an action (keep, drop, drop_one_of, redact, strip, fix),
 a kind, a variant, a language and spans. decisions.parquet has id, action and rule of every document; a span counts as
@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow.parquet
 
 from stemma.corpus import read_documents, read_records
-from stemma.corpus.clean import DECISIONS, DOCUMENTS, clean
+from stemma.corpus.clean import DECISIONS_FILE, clean
 from stemma.corpus.summary import CleanSettings
 
 Row = dict[str, Any]
@@ -65,8 +65,8 @@ def main() -> int:
 
 def joined(folder: Path, result: Path) -> list[Row]:
     """Label, text, decision and kept text of every document."""
-    kept = {document.id: document.text for document in read_documents(result / DOCUMENTS)}
-    decisions = {row["id"]: row for row in pyarrow.parquet.read_table(result / DECISIONS).to_pylist()}
+    kept = {document.id: document.text for document in read_documents(result / "documents")}
+    decisions = {row["id"]: row for row in pyarrow.parquet.read_table(result / DECISIONS_FILE).to_pylist()}
     texts = {record["id"]: record["text"] for _, record in read_records(folder / "docs.jsonl.zst")}
     rows: list[Row] = []
     for _, label in read_records(folder / "labels.jsonl.zst"):

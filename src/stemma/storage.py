@@ -67,20 +67,26 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     building = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         yield building
-        os.chmod(building, 0o755)
-        for file in sorted(building.rglob("*")):
-            _sync(file)
-        _sync(building)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(path, old)
-        os.replace(building, path)
-        _sync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(building, path)
     except BaseException:
         _move_back(old, path)
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def replace_folder(building: Path, path: Path) -> None:
+    """Make a finished folder on the same file system take the place of `path`, every file of it on disk before."""
+    old = path.with_name(f".{path.name}.old")
+    os.chmod(building, 0o755)
+    for file in sorted(building.rglob("*")):
+        _sync(file)
+    _sync(building)
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(path, old)
+    os.replace(building, path)
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, *names: str) -> None:

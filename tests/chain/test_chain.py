@@ -13,7 +13,7 @@ import tyro
 from stemma.chain.recipe import ChainRecipe
 from stemma.chain.run import run_chain
 from stemma.checkpoint import open_checkpoint
-from stemma.cli import VERBS
+from stemma.cli import VERBS, module_of
 from stemma.config import load_toml, override, parse
 from stemma.errors import StemmaError
 from stemma.upgrade.certificate import read_certificate
@@ -77,7 +77,7 @@ def test_the_recorded_commands_are_commands(chain: Path) -> None:
         words = shlex.split(record["command"])
         assert words.pop(0) == "stemma"
         verb = max((v for v in VERBS if words[: len(v.split())] == v.split()), key=len)
-        module = importlib.import_module(f"stemma.cli.{verb.replace(' ', '_')}")
+        module = importlib.import_module(module_of(verb))
         tyro.cli(module.Args, args=words[len(verb.split()) :])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stemma.cli import VERBS, main
+from stemma.cli import VERBS, main, module_of
 
 HEAVY = ("torch", "numpy", "tyro", "rich", "pyarrow", "numba", "matplotlib", "tokenizers", "jinja2")
 
@@ -26,12 +26,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_has_a_module_and_loads_it_without_torch(verb: str) -> None:
-    name = f"stemma.cli.{verb.replace(' ', '_')}"
+    name = module_of(verb)
     assert importlib.util.find_spec(name) is not None
 
 
 def test_loading_every_verb_needs_no_torch() -> None:
-    modules = ", ".join(f"stemma.cli.{verb.replace(' ', '_')}" for verb in VERBS)
+    modules = ", ".join(module_of(verb) for verb in VERBS)
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

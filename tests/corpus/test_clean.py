@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.cli import main
+from stemma.corpus import annotated, ledger, read_documents
 from stemma.corpus import clean as clean_module
-from stemma.corpus import read_documents, read_records
-from stemma.corpus.clean import DECISIONS, DOCUMENTS, SUMMARY, clean, load_summary
+from stemma.corpus.clean import DECISIONS_FILE, SUMMARY, clean, load_summary
 from stemma.corpus.summary import CleanSettings
 from stemma.errors import CheckFailed, StemmaError
 
@@ -54,11 +54,17 @@ def write(path: Path, records: list[dict[str, Any]] = RECORDS) -> Path:
 
 
 def decisions(folder: Path) -> list[dict[str, Any]]:
-    return pyarrow.parquet.read_table(folder / DECISIONS).to_pylist()
+    return pyarrow.parquet.read_table(folder / DECISIONS_FILE).to_pylist()
 
 
 def documents(folder: Path) -> dict[str, dict[str, Any]]:
-    return {line["id"]: line for _, line in read_records(folder / DOCUMENTS)}
+    rows = pyarrow.parquet.read_table(folder / "documents").to_pylist()
+    return {row["id"]: {key: value for key, value in row.items() if value is not None} for row in rows}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -137,21 +143,24 @@ def test_exact_copies_are_found_after_case_and_white_space_changes(
 def test_two_runs_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         clean([corpus], tmp_path / name)
-    for file in (DOCUMENTS, DECISIONS, SUMMARY):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
-        [DOCUMENTS, DECISIONS, SUMMARY]
-    )
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert list(contents(tmp_path / "one")) == [
+        "cleaning.json",
+        "decisions.parquet",
+        "documents/000000.parquet",
+        "measures.parquet",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "one", "two"]
 
 
 def test_a_second_run_is_recognised_without_reading_again(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = clean([corpus], tmp_path / "out")
-    written = (tmp_path / "out" / DOCUMENTS).stat().st_mtime_ns
-    monkeypatch.setattr(clean_module, "read_file", lambda *_: pytest.fail("read again"))
+    written = (tmp_path / "out" / SUMMARY).stat().st_mtime_ns
+    monkeypatch.setattr(clean_module, "annotate_part", lambda *_: pytest.fail("read again"))
     assert clean([corpus], tmp_path / "out") == first
-    assert (tmp_path / "out" / DOCUMENTS).stat().st_mtime_ns == written
+    assert (tmp_path / "out" / SUMMARY).stat().st_mtime_ns == written
 
 
 def test_another_result_in_the_output_folder_is_refused_unless_forced(corpus: Path, tmp_path: Path) -> None:
@@ -168,7 +177,7 @@ def test_another_result_in_the_output_folder_is_refused_unless_forced(corpus: Pa
 
 def test_a_changed_result_is_noticed(corpus: Path, tmp_path: Path) -> None:
     clean([corpus], tmp_path / "out")
-    (tmp_path / "out" / DOCUMENTS).write_bytes(b"")
+    (tmp_path / "out" / "documents" / "000000.parquet").write_bytes(b"")
     with pytest.raises(CheckFailed, match="was changed"):
         clean([corpus], tmp_path / "out")
 
@@ -188,7 +197,7 @@ def test_an_output_inside_the_input_is_refused(corpus: Path, tmp_path: Path) -> 
 
 def test_an_input_inside_the_output_is_refused_and_kept(corpus: Path, tmp_path: Path) -> None:
     clean([corpus], tmp_path / "out")
-    cleaned = tmp_path / "out" / DOCUMENTS
+    cleaned = tmp_path / "out" / "documents" / "000000.parquet"
     before = cleaned.read_bytes()
     with pytest.raises(StemmaError, match="holds the input"):
         clean([cleaned], tmp_path / "out", force=True)
@@ -222,26 +231,34 @@ def test_a_truncated_archive_leaves_nothing_behind(corpus: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl.zst"]
 
 
-def test_a_full_disk_leaves_nothing_behind(
+def test_a_full_disk_leaves_nothing_half_written(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for target, name in ((os, "fsync"), (clean_module.Spool, "append"), (clean_module.Ledger, "keep")):
+    for target, name in ((os, "fsync"), (annotated.PartWriter, "add")):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, full)
             with pytest.raises(OSError, match="No space left"):
                 clean([corpus], tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "_write_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            clean([corpus], tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.unfinished"]
     clean([corpus], tmp_path / "out")
+    clean([corpus], tmp_path / "straight")
+    assert contents(tmp_path / "out") == contents(tmp_path / "straight")
+    assert not (tmp_path / "out.unfinished").exists()
 
 
 def test_a_failed_replacement_keeps_the_old_result(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = clean([corpus], tmp_path / "out")
-    monkeypatch.setattr(clean_module.Spool, "append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(clean_module, "write_part", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         clean([corpus], tmp_path / "out", force=True)
     assert load_summary(tmp_path / "out") == first
@@ -286,3 +303,47 @@ def test_the_verb_exits_2_on_bad_input_and_1_when_nothing_is_kept(
     corpus = write(tmp_path / "in.jsonl", [{"text": "x"}])
     assert main(["clean", str(corpus), "--out", str(tmp_path / "out")]) == 1
     assert "no document was kept" in capsys.readouterr().err
+
+
+def test_json_lines_hold_the_same_documents_as_parquet(corpus: Path, tmp_path: Path) -> None:
+    clean([corpus], tmp_path / "rows")
+    clean([corpus], tmp_path / "lines", CleanSettings(format="jsonl"))
+    assert list(read_documents(tmp_path / "lines")) == list(read_documents(tmp_path / "rows"))
+    assert decisions(tmp_path / "lines") == decisions(tmp_path / "rows")
+
+
+def test_an_id_that_stands_twice_is_named_or_counted(corpus: Path, tmp_path: Path) -> None:
+    write(corpus, [*RECORDS, {**RECORDS[2], "id": "a", "source": "other"}])
+    with pytest.raises(StemmaError, match=r"'a' stands twice, at documents 1 and 9 .*sea and other"):
+        clean([corpus], tmp_path / "out")
+    summary = clean([corpus], tmp_path / "out", CleanSettings(on_error="skip"))
+    assert dict(summary.bad_records) == {"duplicate id": 1}
+    assert "'a' stands twice" in summary.bad_examples[0]
+    assert summary.total.documents_in == len(RECORDS)
+    assert len(decisions(tmp_path / "out")) == len(RECORDS)
+
+
+def test_a_stopped_run_is_not_begun_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean([corpus], tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        patch.setattr(clean_module, "write_part", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            clean([corpus], tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(clean_module, "annotate_part", lambda *_: pytest.fail("read again"))
+        clean([corpus], tmp_path / "out", CleanSettings(on_error="refuse"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "straight")
+
+
+def test_work_of_other_inputs_or_settings_is_not_gone_on_with(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(clean_module, "write_part", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            clean([corpus], tmp_path / "out")
+    write(corpus, RECORDS[:3])
+    summary = clean([corpus], tmp_path / "out", CleanSettings(redact=False))
+    assert summary.total.documents_in == 3

@@ -33,7 +33,7 @@ def item(text: str, name: str = "one") -> Item:
 
 
 def check(items: list[Item], text: str) -> list[Leak]:
-    return Decontaminator(items).check(scan(text))
+    return Decontaminator(items).check(scan(text).tokens)
 
 
 def words(generator: np.random.Generator, count: int, prefix: str = "w") -> list[str]:
@@ -220,7 +220,7 @@ def test_planted_items_are_found_and_clean_documents_stay(shared: Path) -> None:
     labels = {label["id"]: label for _, label in read_records(folder / "labels.jsonl.zst")}
     found: dict[str, list[bool]] = defaultdict(list)
     for document in read_documents(folder / "docs.jsonl.zst"):
-        label, leaks = labels[document.id], checker.check(scan(document.text))
+        label, leaks = labels[document.id], checker.check(scan(document.text).tokens)
         if label["kind"] == "leakage":
             found[label["variant"]].append(any(leak.item_id == label["bench_id"] for leak in leaks))
         else:

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from stemma.corpus import read_documents, read_records
-from stemma.corpus.clean import DECISIONS, clean
+from stemma.corpus.clean import DECISIONS_FILE, clean
 from stemma.corpus.summary import CleanSettings
 
 PERSONAL = {
@@ -37,7 +37,7 @@ def rows(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     settings = CleanSettings(languages=("zh", "en"))
     clean([folder / "docs.jsonl.zst"], out, settings, evaluation_sets=[folder / "eval_sets.jsonl.zst"])
     labels = [label for _, label in read_records(folder / "labels.jsonl.zst")]
-    decisions = pyarrow.parquet.read_table(out / DECISIONS).to_pylist()
+    decisions = pyarrow.parquet.read_table(out / DECISIONS_FILE).to_pylist()
     assert [label["id"] for label in labels] == [decision["id"] for decision in decisions]
     return list(zip(labels, decisions, strict=True))
 

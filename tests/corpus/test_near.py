@@ -1,23 +1,39 @@
 """Near duplicates: the S-curve of the signatures, and who stays."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.corpus.minhash import MinHash, jaccard, shingles
-from stemma.corpus.near import find_near_duplicates
+from stemma.corpus.near import MAX_PARTNERS, Resolver, candidates, union, verify
 from stemma.corpus.scan import scan
 
 Array = np.ndarray
 MINHASH = MinHash(32, 8, 5)
 
 
+def offsets_of(tokens: list[Array]) -> Array:
+    return np.cumsum([0, *map(len, tokens)]).astype(np.int64)
+
+
+def band_keys(tokens: list[Array], minhash: MinHash = MINHASH) -> Array:
+    return minhash.band_keys(np.concatenate([np.empty(0, np.uint64), *tokens]), offsets_of(tokens))
+
+
+def near(keys: Array, load: Callable[[Array], list[Array]], threshold: float = 0.7) -> dict[int, int]:
+    """The three steps over documents 0, 1, ...: {document that goes: the one that stays}."""
+    numbers = np.arange(len(keys))
+    pairs = [candidates(keys[:, band], numbers)[:2] for band in range(keys.shape[1])]
+    edges = Resolver(len(keys)).add(verify(*union(pairs), load, threshold, block=7))
+    return dict(zip(edges.later.tolist(), edges.earlier.tolist(), strict=True))
+
+
 def find(texts: list[str], threshold: float = 0.7) -> dict[int, int]:
     tokens = [scan(text).tokens for text in texts]
-    keys = np.array([MINHASH.band_keys(each) for each in tokens], np.uint64).reshape(-1, 32)
-    result = find_near_duplicates(keys, lambda i: shingles(tokens[i], 5), threshold)
-    return {document: twin for document, (twin, _) in result.twins.items()}
+    return near(band_keys(tokens), lambda which: [shingles(tokens[i], 5) for i in which], threshold)
 
 
 def words(generator: np.random.Generator, count: int) -> list[str]:
@@ -44,7 +60,8 @@ def test_signatures_agree_and_bands_meet_as_often_as_theory_says(similarity: flo
         left = np.concatenate([values[:common], values[common:size]])
         right = np.concatenate([values[:common], values[size : 2 * size - common]])
         equal.append(float(np.mean(single.signature(left) == single.signature(right))))
-        met += bool(np.any(single.band_keys(left) == single.band_keys(right)))
+        keys = band_keys([left, right], single)
+        met += bool(np.any(keys[0] == keys[1]))
     true = common / (2 * size - common)
     assert np.mean(equal) == pytest.approx(true, abs=0.01)
     assert np.std(equal) < 1.2 * np.sqrt(true * (1 - true) / 256)  # the functions are as good as independent
@@ -101,25 +118,35 @@ def test_different_texts_with_a_common_passage_stay() -> None:
     assert find([" ".join(words(generator, 100) + passage) for _ in range(50)]) == {}
 
 
-def test_many_copies_are_compared_with_the_first_only() -> None:
+def test_many_copies_have_the_first_one_as_their_twin() -> None:
     text = scan(" ".join(words(np.random.default_rng(1), 50))).tokens
-    keys = np.tile(MINHASH.band_keys(text), (500, 1))
-    result = find_near_duplicates(keys, lambda _: shingles(text, 5), 0.7)
-    assert set(result.twins) == set(range(1, 500))
-    assert {twin for twin, _ in result.twins.values()} == {0}
-    assert result.num_comparisons == 499
+    keys = np.tile(band_keys([text]), (500, 1))
+    found = near(keys, lambda which: [shingles(text, 5)] * len(which))
+    assert found == dict.fromkeys(range(1, 500), 0)
 
 
-def test_a_bucket_full_of_false_friends_is_not_searched_to_the_end() -> None:
-    keys = np.zeros((400, 2), np.uint64)
-    result = find_near_duplicates(keys, lambda i: np.array([i], np.uint64), 0.7)
-    assert not result.twins
-    assert result.num_comparisons <= 400 * 64
-    assert result.num_full_buckets > 0
+def test_a_bucket_full_of_false_friends_is_not_searched_to_the_end_and_says_so() -> None:
+    found = candidates(np.zeros(400, np.uint64), np.arange(400))
+    assert len(found.later) < 400 * MAX_PARTNERS
+    assert found.num_skipped == 400 - 1 - MAX_PARTNERS
+    assert not near(np.zeros((400, 2), np.uint64), lambda which: [np.array([i], np.uint64) for i in which])
 
 
-def test_no_documents_and_no_bands_are_no_duplicates() -> None:
-    for shape in ((0, 32), (5, 0), (1, 32)):
-        assert not find_near_duplicates(
-            np.zeros(shape, np.uint64), lambda _: np.zeros(0, np.uint64), 0.7
-        ).twins
+@given(st.lists(st.integers(0, 5), max_size=60), st.integers(1, 40))
+def test_candidates_are_all_pairs_of_small_buckets_in_order(keys: list[int], start: int) -> None:
+    numbers = np.arange(start, start + len(keys))
+    found = candidates(np.array(keys, np.uint64), numbers)
+    pairs = list(zip(found.later.tolist(), found.earlier.tolist(), strict=True))
+    members = {key: [start + i for i, other in enumerate(keys) if other == key] for key in set(keys)}
+    expected = [
+        (later, earlier)
+        for bucket in members.values()
+        for i, later in enumerate(bucket)
+        for earlier in bucket[: min(i, MAX_PARTNERS)]
+    ]
+    assert pairs == sorted(expected)
+
+
+def test_no_documents_and_one_alone_have_no_twins() -> None:
+    for count in (0, 1):
+        assert not near(np.zeros((count, 32), np.uint64), lambda which: [np.empty(0, np.uint64)] * len(which))

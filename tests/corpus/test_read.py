@@ -10,10 +10,15 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from stemma.corpus import BadRecords, read, read_documents, read_records
+from stemma.corpus import BadRecords, parts, read, read_documents, read_records
 from stemma.errors import StemmaError
 
 TEXTS = ["one\u2028line", "two\x85next", "三\r\n行", "four\x0cpage"]
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
+    for module in (parts, read):
+        monkeypatch.setattr(module, "MAX_RECORD_BYTES", num_bytes)
 
 
 def json_lines(*records: object) -> bytes:
@@ -106,7 +111,7 @@ def test_deeply_nested_json_is_a_bad_line_and_not_a_crash(tmp_path: Path) -> Non
 def test_a_line_beyond_the_limit_is_named_and_the_next_one_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "MAX_RECORD_BYTES", 50)
+    limit(monkeypatch, 50)
     path = write(tmp_path / "a.jsonl", GOOD + json_lines({"text": "x" * 500}) + GOOD)
     with pytest.raises(StemmaError, match=r"line 2: is longer than 50 bytes"):
         list(read_documents(path))
@@ -116,7 +121,7 @@ def test_a_line_beyond_the_limit_is_named_and_the_next_one_is_read(
 
 
 def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "MAX_RECORD_BYTES", 1 << 18)
+    limit(monkeypatch, 1 << 18)
     path = write(tmp_path / "a.jsonl.zst", b"x" * (1 << 25))
     tracemalloc.start()
     assert list(read_documents(path, "skip")) == []
@@ -126,7 +131,7 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path, monkeypatch: p
 
 
 def test_a_text_file_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "MAX_RECORD_BYTES", 50)
+    limit(monkeypatch, 50)
     with pytest.raises(StemmaError, match=r"a\.txt: is larger than 50 bytes"):
         list(read_documents(write(tmp_path / "a.txt", b"x" * 51)))
 

@@ -1,11 +1,16 @@
 """Repairs change what they are for and nothing else."""
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stemma.corpus.furniture import is_furniture
-from stemma.corpus.repair import decode_misread, repair, strip_markup
+from stemma.corpus import furniture, read_documents
+from stemma.corpus.furniture import is_furniture, strip_furniture
+from stemma.corpus.repair import decode_misread, repair, repair_batch, strip_markup
 
 CHINESE = "何况司马肜是司马伦的亲兄长，却偏偏无法离去呢？赵盾入朝劝谏不被听从，出外逃亡没有走远。"
 
@@ -101,3 +106,121 @@ def test_sentences_and_code_that_look_a_little_like_it_stay(line: str) -> None:
 def test_a_text_without_anything_to_repair_comes_back_as_it_was() -> None:
     text = "Plain prose.\n\nTwo paragraphs, 中文 too."
     assert repair(text) == (text, (), 0.0)
+
+
+PIECES = [
+    *(
+        "Home | About | Contact | Login",
+        "首页 > 新闻 · 财经 » 体育 › 更多",
+        "© 2020 x",
+        "READ MORE",
+        "12 comments",
+        "1 row in set",
+    ),
+    *(
+        "by continuing you agree",
+        "继续浏览即表示同意",
+        "未经授权禁止转载",
+        "京ICP备1号",
+        "京公网安备11",
+        "请登录后查看",
+        "| a | b | c |",
+    ),
+    *(
+        "你现在的位置：家",
+        "Â",
+        "Ã©",
+        "â€œ",
+        "ä½\xa0å¥½",
+        "naïve ’",
+        "<p>",
+        "</p>",
+        "<div>",
+        "a &amp; b",
+        "a",
+        "词",
+        "𠀀",
+        "1",
+    ),
+    *(
+        "\n",
+        "\n",
+        " ",
+        "\u3000",
+        "\x85",
+        "\u2028",
+        "\r",
+        "\x1f",
+        "",
+        ">",
+        "·",
+        "»",
+        "|",
+        "plain prose, 中文 too",
+        "x" * 150,
+    ),
+    "He wrote this many times before the end of that long year, and she read it. " * 6,
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+def batch(texts: list[str], shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    parts = [text.encode() for text in texts]
+    return np.frombuffer(b"".join(parts), np.uint8), np.cumsum([0, *map(len, parts)]).astype(np.int64)
+
+
+@settings(max_examples=100)
+@given(st.lists(TEXTS, max_size=5))
+def test_a_batch_is_repaired_as_its_texts_are(texts: list[str]) -> None:
+    single = [(i, repair(text)) for i, text in enumerate(texts)]
+    assert repair_batch(*batch(texts)) == [(i, repaired) for i, repaired in single if repaired.edits]
+
+
+def test_the_documents_of_a_real_batch_are_repaired_as_alone(shared: Path) -> None:
+    texts = [document.text for document in read_documents(shared / "corpora" / "dirty" / "docs.jsonl.zst")]
+    single = [(i, repair(text)) for i, text in enumerate(texts)]
+    changed = [(i, repaired) for i, repaired in single if repaired.edits]
+    assert repair_batch(*batch(texts)) == changed
+    edits = {edit for _, repaired in changed for edit in repaired.edits}
+    assert edits == {"misread_encoding", "markup", "furniture", "loop"}
+
+
+def test_a_batch_may_be_bytes_and_may_be_empty() -> None:
+    text = b"A sentence.\nRead more\n"
+    assert repair_batch(text, np.array([0, len(text)]))[0][1].text == "A sentence.\n"
+    assert repair_batch(b"", np.zeros(1, np.int64)) == repair_batch(b"", np.zeros(3, np.int64)) == []
+
+
+@settings(max_examples=200)
+@given(TEXTS)
+def test_exactly_the_lines_of_furniture_go(text: str) -> None:
+    assert strip_furniture(text) == "\n".join(line for line in text.split("\n") if not is_furniture(line))
+
+
+PATTERNS = [
+    line for patterns in (furniture._ENGLISH, furniture._CHINESE) for line in patterns.split("\n") if line
+]
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, furniture._BAR.pattern])
+def test_no_line_that_a_pattern_knows_is_passed_over_before_it(pattern: str) -> None:
+    @settings(max_examples=12, database=None)
+    @given(
+        st.from_regex(re.compile(pattern), fullmatch=True),
+        st.booleans(),
+        st.sampled_from(["", " ", "\u3000"]),
+    )
+    def check(line: str, upper: bool, space: str) -> None:
+        line = line.encode().upper().decode() if upper else line
+        assume("\n" not in line and is_furniture(line))
+        assert strip_furniture(f"x\n{space}{line}{space}\ny") == "x\ny"
+
+    check()
+
+
+def test_copies_do_not_make_a_page_furniture() -> None:
+    half = "".join(f"Sentence {i} says what number {i * 7} of them says.\n" for i in range(30))
+    repaired = repair(f"Read more\n{half}\n{half}")
+    assert repaired.edits == ("furniture", "loop")
+    assert repaired.text == half
+    assert repaired.lost < 0.01

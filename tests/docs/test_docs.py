@@ -26,7 +26,7 @@ import tyro
 
 from stemma.chain.recipe import ChainRecipe
 from stemma.chain.stages import Stages
-from stemma.cli import VERBS, main
+from stemma.cli import VERBS, main, module_of
 from stemma.config import load_toml, override, parse
 from stemma.corpus.playground import write_playground
 from stemma.model.spec import Spec
@@ -129,7 +129,7 @@ def shortened(words: Sequence[str]) -> list[str]:
 def read_only(words: list[str]) -> None:
     """Parse options, overrides and recipe of a command that is too long to run."""
     verb = verb_of(words)
-    module = importlib.import_module(f"stemma.cli.{verb.replace(' ', '_')}")
+    module = importlib.import_module(module_of(verb))
     args, overrides = tyro.cli(
         module.Args, args=words[len(verb.split()) :], return_unknown_args=True, prog=f"stemma {verb}"
     )
@@ -358,7 +358,6 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
     import pyarrow.parquet
 
     from stemma.chain.recipe import ChainRecipe
-    from stemma.corpus.read import read_records
     from stemma.evaluate.evaluation import EvaluationResult
     from stemma.families import families
     from stemma.tokenizer.templates import BUILTIN_TEMPLATES
@@ -366,7 +365,7 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
     from stemma.upgrade.certificate import Certificate, CertifiedStep, Measurement, Side, Tensors
     from stemma.upgrade.path import OPERATIONS
 
-    _, document = next(read_records(prepared / "clean" / "documents.jsonl.zst"))
+    document = pyarrow.parquet.read_table(prepared / "clean" / "documents").to_pylist()[0]
     certified = [
         f.name
         for c in (Certificate, CertifiedStep, Measurement, Side, Tensors)
@@ -514,5 +513,5 @@ def parts(hint: Any) -> list[type]:
 
 def all_options() -> set[str]:
     """Names of the options of all verbs."""
-    modules = [importlib.import_module(f"stemma.cli.{verb.replace(' ', '_')}") for verb in VERBS]
+    modules = [importlib.import_module(module_of(verb)) for verb in VERBS]
     return {field.name for module in modules for field in dataclasses.fields(module.Args)} | {"help"}

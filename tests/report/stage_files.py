@@ -65,7 +65,7 @@ def write_cleaning(folder: Path) -> None:
             "largest_clusters": [{"id": "doc-00017", "documents": 41}],
             "num_full_buckets": 0,
             "samples": samples,
-            "outputs": {"documents.jsonl.zst": "cd" * 32},
+            "outputs": {"documents/000000.parquet": "cd" * 32},
         },
     )
     judged = {"exact duplicates": {"found": 497, "planted": 500, "rate": 0.994}}

@@ -1,7 +1,7 @@
 """The stages of a chain: what each reads, what it leaves, and the command that does the same by hand.
 
 corpus/     playground files, or nothing when the recipe names its own
-clean/      documents.jsonl.zst, decisions.parquet, cleaning.json
+clean/      documents/, decisions.parquet, measures.parquet, cleaning.json
 split/      train.jsonl, heldout.jsonl and the same by domain, heldout-DOMAIN.jsonl
 tokenizer/  tokenizer.json, compression.json
 pretrain/   run folder of the base model; pretrain.toml beside it
@@ -120,7 +120,7 @@ class Stages:
         settings = parse(CleanSettings, self.recipe.clean, "clean")
         with Progress("clean", None) as progress:
             clean(self.documents, self.folder / "clean", settings, progress)
-        documents = self.folder / "clean" / "documents.jsonl.zst"
+        documents = self.folder / "clean"
         if isinstance(self.recipe.corpus, PlaygroundCorpus):
             check = check_cleaning(self.folder / "corpus", self.folder / "clean")
             write_json(self.folder / "clean" / "label_check.json", check)

@@ -27,6 +27,9 @@ GROUPS: dict[str, dict[str, str]] = {
     "Text": {
         "corpus playground": "write the built-in corpus: documents, dialogues, preferences, questions",
         "clean": "documents in, clean documents out, with a reason for each one dropped",
+        "clean train-quality": "train the classifier of good and bad documents that cleaning can score with",
+        "clean explain": "why a document was kept, edited or dropped: the rule or the twin",
+        "clean thresholds": "what every border of a cleaning costs, and what others would",
         "tokenizer train": "train a byte-level BPE tokenizer",
         "tokenizer compare": "tokens per character and per byte of tokenizers on a text",
         "tokenizer convert": "write a tokenizer as a tokenizer.json with the same ids, or refuse",
@@ -44,6 +47,11 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 VERBS = {name: text for group in GROUPS.values() for name, text in group.items()}
+
+
+def module_of(verb: str) -> str:
+    """The module of a verb: `stemma.cli.clean_train_quality` of "clean train-quality"."""
+    return f"stemma.cli.{verb.replace(' ', '_').replace('-', '_')}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,10 +88,16 @@ def _overview() -> str:
     return "\n".join(lines).rstrip()
 
 
+def _subverbs(verb: str) -> list[str]:
+    """A paragraph for the help of a verb that has verbs below it, such as `clean`."""
+    below = [f"{name}: {text}." for name, text in VERBS.items() if name.startswith(f"{verb} ")]
+    return [f"See also: stemma {line}" for line in below]
+
+
 def _run(verb: str, arguments: list[str]) -> int:
     from stemma.errors import StemmaError
 
-    module = importlib.import_module(f"stemma.cli.{verb.replace(' ', '_')}")
+    module = importlib.import_module(module_of(verb))
     try:
         import tyro
 
@@ -91,7 +105,7 @@ def _run(verb: str, arguments: list[str]) -> int:
         parsed = tyro.cli(
             module.Args,
             prog=f"stemma {verb}",
-            description=module.__doc__,
+            description="\n\n".join([module.__doc__ or "", *_subverbs(verb)]),
             args=arguments,
             return_unknown_args=takes_overrides,
         )

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,21 @@ class Args:
     inputs: tyro.conf.Positional[tuple[Path, ...]]
     """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt) or folders of them."""
     out: Path
-    """Folder to write: documents.jsonl.zst, decisions.parquet, cleaning.json."""
+    """Folder to write: documents/, decisions.parquet, measures.parquet, cleaning.json."""
+    workers: int | None = None
+    """Processes. The number of processors, fewer for a small input; the result is the same for any number."""
+    format: Literal["parquet", "jsonl"] = "parquet"
+    """Of the kept documents: Parquet, or JSON Lines compressed with zstd."""
+    part_megabytes: int = 32
+    """Text in a part, in MiB: the unit of work and of resuming, and a file of the result each."""
+    rank: int = 0
+    """Which one of `world-size` machines or jobs this is; they share the folder of the output."""
+    world_size: int = 1
+    """How many machines or jobs share the work."""
+    wait: bool = True
+    """Wait for the other ranks where they have to do their share first, or stop and be called again."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Who carries out the tasks: processes of this machine, or a Ray cluster (RAY_ADDRESS, or one started here)."""
     on_error: Literal["refuse", "skip"] = "refuse"
     """A record that cannot be read stops the run, or is passed over and counted."""
     exact: bool = True
@@ -34,6 +48,10 @@ class Args:
     """Put misread encodings right, take markup off pages, strip lines of page furniture."""
     languages: tuple[str, ...] = ()
     """Languages to keep, such as zh en; a document surely in another one goes. None named: all stay."""
+    rule_sets: tuple[str, ...] = ()
+    """Published sets of rules to add: gopher, c4, fineweb, fineweb2-zh, refinedweb, chinesewebtext."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """Borders of rules to move, such as en.template 0.5 too_short 100; see the names in decisions.parquet."""
     decontaminate: tuple[Path, ...] = ()
     """Evaluation sets, files or folders: a document that holds one of their items goes."""
     force: bool = False
@@ -45,7 +63,7 @@ class Args:
 def run(args: Args) -> int:
     """Clean, show the reasons, say where the result lies; 1 when no document was kept."""
     from stemma.config import parse, plain
-    from stemma.corpus.clean import clean
+    from stemma.corpus.clean import WaitingForRanksError, clean, default_workers
     from stemma.corpus.summary import CleanSettings
     from stemma.progress import Progress, say
 
@@ -59,23 +77,36 @@ def run(args: Args) -> int:
             "redact": args.redact,
             "repair": args.repair,
             "languages": list(args.languages),
+            "rule_sets": list(args.rule_sets),
+            "limits": dict(args.limits),
+            "format": args.format,
+            "part_megabytes": args.part_megabytes,
         },
         "clean",
     )
-    with Progress("clean", None) as progress:
-        summary = clean(
-            args.inputs,
-            args.out,
-            settings,
-            progress,
-            evaluation_sets=args.decontaminate,
-            force=args.force,
-        )
+    try:
+        with Progress("clean", None) as progress:
+            summary = clean(
+                args.inputs,
+                args.out,
+                settings,
+                progress,
+                evaluation_sets=args.decontaminate,
+                force=args.force,
+                num_workers=args.workers or default_workers(args.inputs),
+                engine=args.engine,
+                rank=args.rank,
+                world_size=args.world_size,
+                wait=args.wait,
+            )
+    except WaitingForRanksError as waiting:
+        say(f"rank {args.rank} has done its share so far; {waiting}; then run the same command again")
+        return 0
     _show(summary)
     if args.json:
         json.dump(plain(summary), sys.stdout, ensure_ascii=False, indent=2)
         print()
-    say(f"documents: {args.out / 'documents.jsonl.zst'}")
+    say(f"documents: {args.out / 'documents'}")
     say(
         f"a reason for each document: {args.out / 'decisions.parquet'}; summary: {args.out / 'cleaning.json'}"
     )

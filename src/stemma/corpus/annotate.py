@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stemma.corpus.characters import DAMAGED, DIGIT, HAN, KANA, LETTER, PUNCTUATION, SPACE, SYMBOL
+from stemma.corpus.measures import MEASURES, Measures, measure_batch
 from stemma.corpus.ngrams import duplicate_share, repeated_share, top_share
 from stemma.corpus.scan import Scan, scan
+
+__all__ = ["MEASURES", "Annotation", "Measures", "annotate", "measure_batch"]
 
 _STOP_WORDS = "the of and to in is a that for it with as on be are this was not"
 _SHORT_TOKENS = 500
@@ -18,7 +21,7 @@ _TEASER_CHARACTERS = 250
 _TEASER_END = re.compile(
     r"(?:\(more\)|\[?(?:read|continue) (?:more|reading)\]?|\[(?:\.\.\.|\u2026)\]|subscribe to read .{0,30}|"
     r"\u767b\u5f55\u540e.{0,8}|\u672a\u5b8c.{0,10}|(?:\u9605\u8bfb|\u67e5\u770b|\u5c55\u5f00)\u5168\u6587.{0,4}|"
-    r"[\u4e00-\u9fff]\.\.\.|[\u4e00-\u9fff]\u2026+)\s*$",
+    r"\u4ed8\u8d39\u9605\u8bfb.{0,4}|[ \u4e00-\u9fff]\.\.\.|[ \u4e00-\u9fff]\u2026+)\s*$",
     re.IGNORECASE,
 )
 _STOP_SAMPLE = 1000  # tokens looked at
@@ -59,9 +62,11 @@ class Annotation:
     top_3gram_share: float
     """Tokens inside the most frequent 3-gram."""
     short_repeated_share: float
-    """`repeated_5gram_share` of a text of fewer than 500 tokens, where so much repetition is a template; else 0."""
+    """`repeated_5gram_share` of a text of fewer than 500 tokens, where so much repetition is a template; else
+    0."""
     placeholder: float
-    """1 for filler such as lorem ipsum, and for a short text that breaks off with a call to read on; else 0."""
+    """1 for filler such as lorem ipsum, and for a short text that breaks off with a call to read on; else
+    0."""
 
 
 def annotate(text: str, scanned: Scan | None = None) -> Annotation:

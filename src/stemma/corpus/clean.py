@@ -1,45 +1,70 @@
 """Cleaning: documents in, clean documents out, and for each one dropped or edited the reason.
 
-Two passes. The first annotates and decides each document, drops exact copies by a 128-bit key, and keeps MinHash band
-keys; the second, with near copies known, hides personal information and writes. Documents lie on disk in between.
-Memory: per document still in 8 bytes for its place, `8 * num_bands` for band keys (256 as set), about 150 for the exact
-key, 8 for its weight; 55 bytes per token of the evaluation sets, if there are any; nothing grows with the length of the corpus's text. The same input and settings give the same bytes.
+The work is done in stages (`job`) inside `NAME.unfinished` beside the output folder, which a stopped run leaves and the
+same command goes on with. Several machines that share the folder each take their share of every stage (`rank` of
+`world_size`) and meet between the stages. Memory: one part per worker, about 20 times its bytes; 1.6 GB for keys being
+sorted at most; 55 bytes per token of the evaluation sets; and while near duplicates are resolved 1 byte for each
+document and 16 for each copy. Nothing else grows with the corpus.
 """
 
-from array import array
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from stemma import __version__
 from stemma.config import load_json, parse, plain
-from stemma.corpus.annotate import annotate
-from stemma.corpus.benchmark_texts import find_evaluation_files, load_items
-from stemma.corpus.decide import Reason, decide, decide_edited, language_group
-from stemma.corpus.decontaminate import Decontaminator, Leak
-from stemma.corpus.files import InputFile, find_files
-from stemma.corpus.language import UNDETERMINED, identify
-from stemma.corpus.ledger import SAMPLE_CHARACTERS, Ledger
-from stemma.corpus.minhash import MinHash, shingles
-from stemma.corpus.near import NearDuplicates, find_near_duplicates
-from stemma.corpus.overlap import MIN_COVERAGE, PARTIAL_COVERAGE
-from stemma.corpus.personal import redact
-from stemma.corpus.read import BadRecords, read_file
-from stemma.corpus.repair import Repaired, repair
-from stemma.corpus.scan import scan
-from stemma.corpus.spool import Spool
+from stemma.corpus.annotated import PartCounts, part_counts
+from stemma.corpus.annotating import annotate_part
+from stemma.corpus.benchmark_texts import find_evaluation_files
+from stemma.corpus.crew import Crew, Engine, crew
+from stemma.corpus.curves import border_name, border_of
+from stemma.corpus.deduplicating import (
+    band_stage,
+    copies_stage,
+    load_copies,
+    resolve_stage,
+    verify_stage,
+)
+from stemma.corpus.files import InputFile, find_files, printable
+from stemma.corpus.job import (
+    ANNOTATED,
+    BANDS,
+    DECISIONS,
+    DOCUMENTS,
+    EDGES,
+    JUDGED,
+    MEASURED,
+    NEAR,
+    PARTS,
+    RESULT,
+    SAME_ID,
+    SAME_TEXT,
+    TALLIES,
+    Job,
+    corpus_of,
+    tools,
+)
+from stemma.corpus.judging import judge_part
+from stemma.corpus.ledger import write_part
+from stemma.corpus.parts import Part, cut, part_name, stretches
+from stemma.corpus.read import BadRecords
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
+from stemma.corpus.tally import Tally
 from stemma.errors import CheckFailed, StemmaError
 from stemma.progress import Progress
-from stemma.storage import atomic_folder, sha256, write_json
+from stemma.storage import atomic_file, replace_folder, sha256, write_json
 
-DOCUMENTS, DECISIONS, SUMMARY = "documents.jsonl.zst", "decisions.parquet", "cleaning.json"
-_LEAK_THRESHOLD = {"verbatim": 1.0, "edited": MIN_COVERAGE, "partial": PARTIAL_COVERAGE}
-Weights = npt.NDArray[np.int64]  # (num_open,) equal or near documents that each open one stands for
+DECISIONS_FILE, MEASURES_FILE, SUMMARY = "decisions.parquet", "measures.parquet", "cleaning.json"
+_RUN, _STRETCHES = "run.json", "stretches"
+_WAIT_SECONDS = 0.5
+_WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes as long as cleaning a few megabytes
+
+
+class WaitingForRanksError(StemmaError):
+    """This rank's share is done as far as it can be; others have to come so far first."""
 
 
 def clean(
@@ -50,59 +75,66 @@ def clean(
     *,
     evaluation_sets: Sequence[Path] = (),
     force: bool = False,
+    num_workers: int = 1,
+    engine: Engine = "processes",
+    rank: int = 0,
+    world_size: int = 1,
+    wait: bool = True,
 ) -> CleaningSummary:
-    """Clean `inputs` into `output_folder`: documents.jsonl.zst, decisions.parquet, cleaning.json.
+    """Clean `inputs` into `output_folder`: documents/, decisions.parquet, measures.parquet, cleaning.json.
 
     A document that holds an item of `evaluation_sets` (files or folders of them) goes, and its decision names the item.
     A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
-    anything else is refused, or with `force` replaced if it is a cleaning result. Raises StemmaError for a corpus
-    without documents and for a record that cannot be used (unless settings.on_error is "skip").
+    anything else is refused, or with `force` replaced if it is a cleaning result. A run that was stopped goes on where
+    it stopped. The bytes of the result do not depend on `num_workers`, `engine` or `world_size`; with more than one
+    worker a script must guard its main module, as for any process pool. Raises StemmaError for a corpus without
+    documents and for a record that cannot be used (unless settings.on_error is "skip"), and WaitingForRanksError
+    where without `wait` another rank has to do its share first.
     """
     settings = settings or CleanSettings()
     if not inputs:
         raise StemmaError("no input was given; name the files or folders to clean")
+    if not 0 <= rank < world_size:
+        raise StemmaError(f"rank is {rank} of {world_size}; give a rank from 0 to world size - 1")
+    if force and world_size > 1:
+        raise StemmaError("force and several ranks do not go together; remove the earlier result first")
+    if num_workers < 1:
+        raise StemmaError(f"there are {num_workers} workers; give 1 or more")
     files, ignored = find_files(inputs)
     _refuse_overlap(inputs, output_folder)
-    records = tuple(_record(file.path, file.name) for file in files)
-    sets = _records_of(evaluation_sets)
-    existing = _existing(output_folder, settings, records, sets, force)
+    folder = unfinished_folder(output_folder)
+    existing = _existing(output_folder, settings, files, evaluation_sets, force)
     if existing is not None:
+        shutil.rmtree(folder, ignore_errors=True)
         return existing
-    checker = Decontaminator(load_items(evaluation_sets)) if evaluation_sets else None
-    with atomic_folder(output_folder, replace=force) as building:
-        with Spool(building / "spool") as spool:
-            bad = BadRecords()
-            leaks: dict[int, Leak] = {}
-            weights, keys = _first_pass(files, settings, spool, bad, checker, leaks, progress)
-            near = _near_duplicates(keys, spool, settings)
-            with Ledger(building / DOCUMENTS, building / DECISIONS) as ledger:
-                _second_pass(spool, weights, near, settings, leaks, ledger, progress)
-        summary = ledger.summary(
-            version=__version__,
-            settings=settings,
-            inputs=records,
-            evaluation_sets=sets,
-            leaked=dict(sorted(Counter(leak.item_file for leak in leaks.values()).items())),
-            ignored_files=tuple(ignored),
-            bad_records=dict(sorted(bad.reasons.items())),
-            bad_examples=tuple(bad.examples),
-            num_full_buckets=near.num_full_buckets,
-            outputs={name: sha256(building / name) for name in (DOCUMENTS, DECISIONS)},
-        )
-        assert summary.total.documents_in == summary.total.documents_kept + summary.documents_dropped
-        write_json(building / SUMMARY, plain(summary))
-    return summary
+    run = _Run(Job(folder, settings, tuple(evaluation_sets)), files, rank, world_size, wait, progress)
+    with crew(num_workers, engine) as workers:
+        try:
+            run.begin()
+            run.stages(workers)
+            if rank == 0:
+                run.finish(output_folder, tuple(ignored))
+            else:
+                run.wait_for_result()
+        except FileNotFoundError:
+            if rank == 0 or folder.exists():
+                raise  # else rank 0 has put the result in its place meanwhile
+        except BaseException:
+            run.give_up()
+            raise
+    return load_summary(output_folder)
 
 
-def _record(path: Path, name: str) -> InputRecord:
-    return InputRecord(name=name, num_bytes=path.stat().st_size, sha256=sha256(path))
+def default_workers(inputs: Sequence[Path]) -> int:
+    """As many as there are processors for this process, but no more than the input keeps busy."""
+    size = sum(file.path.stat().st_size for file in find_files(inputs)[0])
+    return min(len(os.sched_getaffinity(0)), 1 + size // _WORTH_A_PROCESS)
 
 
-def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:
-    if not evaluation_sets:
-        return ()
-    found, _ = find_evaluation_files(list(evaluation_sets))
-    return tuple(_record(path, name) for path, name in found)
+def unfinished_folder(output_folder: Path) -> Path:
+    """Where a run works until its result is complete."""
+    path = output_folder.resolve()
+    return path.with_name(f"{path.name}.unfinished")
 
 
 def load_summary(folder: Path) -> CleaningSummary:
@@ -116,11 +148,289 @@ def load_summary(folder: Path) -> CleaningSummary:
     return summary
 
 
+class _Run:
+    """One rank's part in a run."""
+
+    def __init__(
+        self,
+        job: Job,
+        files: list[InputFile],
+        rank: int,
+        world_size: int,
+        wait: bool,
+        progress: Progress | None,
+    ) -> None:
+        self.job, self.folder, self.rank, self.world_size = job, job.folder, rank, world_size
+        self._wait, self._progress = wait, progress
+        self._files = files
+        self._stretches = stretches(files, job.settings.part_megabytes << 20)
+
+    def begin(self) -> None:
+        """Make the folder, or go on in it when it is of the same inputs and settings."""
+        facts = _identity(self._files, self.job)
+        path = self.folder / _RUN
+        if self.rank == 0:
+            if self.folder.exists() and not (path.is_file() and load_json(path) == facts):
+                shutil.rmtree(self.folder)
+            for name in (
+                ANNOTATED,
+                JUDGED,
+                BANDS,
+                EDGES,
+                DOCUMENTS,
+                DECISIONS,
+                MEASURED,
+                TALLIES,
+                _STRETCHES,
+            ):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            write_json(path, facts)
+        self._meet("beginning", [path])
+        if load_json(path) != facts:
+            raise StemmaError(
+                f"{self.folder}: another rank works with other inputs or settings; give all the same"
+            )
+
+    def wait_for_result(self) -> None:
+        """Wait until rank 0 has put the result in its place, which takes the folder away."""
+        while self.folder.exists():
+            self._pause("the last step", "rank 0 puts the result together")
+
+    def give_up(self) -> None:
+        """Leave what is done for the next try; where nothing is, leave nothing."""
+        if self.world_size == 1 and not any((self.folder / ANNOTATED).glob("*.json")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stages(self, workers: Crew) -> None:
+        """All stages, each begun when every rank has ended the one before."""
+        job, settings = self.job, self.job.settings
+        self._stage(
+            workers,
+            "digests",
+            _digest,
+            [(job, s, files) for s, files in enumerate(self._stretches)],
+            self._digests,
+        )
+        names = self._annotate(workers)
+        parts, bands = range(len(names)), range(settings.num_bands)
+        self._list_parts(names)
+        folder = self.folder
+        self._stage(
+            workers,
+            "judging",
+            judge_part,
+            [(job, n) for n in names],
+            [folder / JUDGED / f"{n}.npy" for n in names],
+        )
+        self._stage(workers, "copies", copies_stage, [(job,)], [folder / SAME_TEXT])
+        self._refuse_duplicate_ids()
+        if settings.near_duplicates:
+            done = [folder / BANDS / f"{band:02}.npy" for band in bands]
+            self._stage(workers, "candidates", band_stage, [(job, band) for band in bands], done)
+            done = [folder / EDGES / f"{name}.npz" for name in names]
+            self._stage(workers, "comparing", verify_stage, [(job, i) for i in parts], done)
+        self._stage(workers, "near copies", resolve_stage, [(job,)], [folder / NEAR])
+        done = [folder / TALLIES / f"{i:06}.json" for i in parts]
+        self._stage(workers, "writing", write_part, [(job, i) for i in parts], done)
+
+    @property
+    def _digests(self) -> list[Path]:
+        return [self.folder / _STRETCHES / f"{s:06}.digests.json" for s in range(len(self._stretches))]
+
+    def _stage(
+        self,
+        workers: Crew,
+        label: str,
+        function: Callable[..., None],
+        tasks: list[tuple[Any, ...]],
+        done: list[Path],
+    ) -> None:
+        """Run this rank's share of tasks that are not done, then meet the others. `done[i]` appears with task i."""
+        mine = [
+            task
+            for i, (task, path) in enumerate(zip(tasks, done, strict=True))
+            if i % self.world_size == self.rank and not path.exists()
+        ]
+        for _ in workers.run(function, mine):
+            self._show(label)
+        self._meet(label, done)
+
+    def _annotate(self, workers: Crew) -> list[str]:
+        """Annotate this rank's parts; the names of all parts, in order."""
+        for _ in workers.run(annotate_part, self._parts()):
+            self._show("reading")
+        ends = [self.folder / _STRETCHES / f"{s:06}.json" for s in range(len(self._stretches))]
+        self._meet("reading", ends)
+        counts = [load_json(path)["parts"] for path in ends]
+        names = [part_name(s, number) for s, count in enumerate(counts) for number in range(count)]
+        self._meet("reading", [self.folder / ANNOTATED / f"{name}.json" for name in names])
+        return names
+
+    def _parts(self) -> Iterator[tuple[Job, Part]]:
+        """Whole stretches where there are enough for every rank, else every rank's share of each."""
+        whole = len(self._stretches) >= self.world_size
+        for s, files in enumerate(self._stretches):
+            if whole and s % self.world_size != self.rank:
+                continue
+            end = self.folder / _STRETCHES / f"{s:06}.json"
+            if end.exists() and all(self._is_done(s, number) for number in range(load_json(end)["parts"])):
+                continue
+            number = 0
+            for part in cut(files, s, self.job.settings.part_megabytes << 20):
+                mine = whole or (s + part.number) % self.world_size == self.rank
+                if mine and not self._is_done(s, part.number):
+                    yield self.job, part
+                number = part.number + 1
+            write_json(end, {"parts": number})
+
+    def _is_done(self, stretch: int, number: int) -> bool:
+        return (self.folder / ANNOTATED / f"{part_name(stretch, number)}.json").exists()
+
+    def _list_parts(self, names: list[str]) -> None:
+        """Write the list of parts that the later stages read. Raises StemmaError when they hold no document."""
+        counts = self._counts(names)
+        bad = _all_bad(counts)
+        if bad.count and self.job.settings.on_error == "refuse":
+            raise StemmaError(bad.examples[0])
+        documents = [count.documents for count in counts]
+        if not sum(documents):
+            skipped = f" ({bad.count} records were passed over)" if bad.count else ""
+            shown = ", ".join(file.shown for file in self._files[:3])
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise StemmaError(f"{shown}: the corpus holds no document{skipped}")
+        write_json(self.folder / PARTS, {"names": names, "documents": documents})
+
+    def _counts(self, names: Sequence[str]) -> list[PartCounts]:
+        found = (part_counts(self.folder / ANNOTATED, name) for name in names)
+        return [counts for counts in found if counts is not None]
+
+    def _refuse_duplicate_ids(self) -> None:
+        same_id = load_copies(self.job, SAME_ID)
+        if len(same_id.documents) and self.job.settings.on_error == "refuse":
+            corpus = corpus_of(self.job)
+            first, again = int(same_id.firsts[0]), int(same_id.documents[0])
+            name, *sources = (
+                corpus.string("id", again),
+                corpus.string("source", first),
+                corpus.string("source", again),
+            )
+            raise StemmaError(
+                f"the id {name!r} stands twice, at documents {first + 1} and {again + 1} of the input (from "
+                f"{sources[0]} and {sources[1]}); make ids differ, or pass over the later ones with --on-error skip"
+            )
+
+    def _meet(self, label: str, paths: list[Path]) -> None:
+        """Wait until all of `paths` are there. Raises FileNotFoundError when the run is over."""
+        missing, begun = paths, self.folder.exists()
+        while missing := [path for path in missing if not path.exists()]:
+            if begun and not self.folder.exists():
+                raise FileNotFoundError(self.folder)
+            self._pause(label, f"{len(missing)} of {len(paths)} tasks are other ranks'")
+
+    def _pause(self, label: str, reason: str) -> None:
+        if not self._wait:
+            raise WaitingForRanksError(f"{label}: {reason}")
+        self._show(label, f"waiting: {reason}")
+        time.sleep(_WAIT_SECONDS)
+
+    def _show(self, label: str, status: str = "") -> None:
+        if self._progress is not None:
+            self._progress.advance(0 if status else 1, status or label)
+
+    def finish(self, output_folder: Path, ignored: tuple[str, ...]) -> None:
+        """Put the parts of the result together, and the result in its place."""
+        job, result = self.job, self.folder / RESULT
+        tally, outputs = Tally(), dict[str, str]()
+        for path in sorted((self.folder / TALLIES).glob("*.json")):
+            part = load_json(path)
+            tally.extend(part["tally"])
+            outputs |= part["outputs"]
+        bad = _all_bad(self._counts(load_json(self.folder / PARTS)["names"]))
+        tally.count_bad(bad)
+        for name, folder in ((DECISIONS_FILE, DECISIONS), (MEASURES_FILE, MEASURED)):
+            _join_tables(sorted((self.folder / folder).glob("*.parquet")), result / name)
+            outputs[name] = sha256(result / name)
+        records = [record for path in self._digests for record in load_json(path)["files"]]
+        summary = CleaningSummary(
+            version=__version__,
+            settings=job.settings,
+            inputs=tuple(parse(InputRecord, record, "inputs") for record in records),
+            evaluation_sets=_records_of(job.evaluation_sets),
+            ignored_files=ignored,
+            bad_records=dict(sorted(bad.reasons.items())),
+            bad_examples=tuple(bad.examples),
+            other_records=dict(sorted(bad.others.items())),
+            num_full_buckets=load_json(self.folder / NEAR)["skipped"],
+            borders={border_name(limit): border_of(limit) for limit in tools(job).limits},
+            outputs=outputs,
+            **tally.fields(),
+        )
+        assert summary.total.documents_in == summary.total.documents_kept + summary.documents_dropped
+        write_json(result / SUMMARY, plain(summary))
+        for leftover in (*result.glob(".*.tmp"), *(self.folder / DOCUMENTS).glob(".*.tmp")):
+            leftover.unlink()
+        replace_folder(result, output_folder.resolve())
+        shutil.rmtree(self.folder)
+
+
+def _digest(job: Job, stretch: int, files: list[InputFile]) -> None:
+    records = [plain(_record(file.path, file.name)) for file in files]
+    write_json(job.folder / _STRETCHES / f"{stretch:06}.digests.json", {"files": records})
+
+
+def _record(path: Path, name: str) -> InputRecord:
+    return InputRecord(name=name, num_bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:
+    if not evaluation_sets:
+        return ()
+    found, _ = find_evaluation_files(list(evaluation_sets))
+    return tuple(_record(path, name) for path, name in found)
+
+
+def _identity(files: list[InputFile], job: Job) -> dict[str, Any]:
+    """What makes the work of a stopped run of use: the same files and settings, but for what is done with bad records."""
+    settings = plain(job.settings)
+    settings.pop("on_error")
+    times = [
+        [
+            file.name,
+            printable(str(file.path.resolve())),
+            file.path.stat().st_size,
+            file.path.stat().st_mtime_ns,
+        ]
+        for file in files
+    ]
+    sets = [plain(record) for record in _records_of(job.evaluation_sets)]
+    return {"version": __version__, "settings": settings, "files": times, "evaluation_sets": sets}
+
+
+def _all_bad(counts: Sequence[PartCounts]) -> BadRecords:
+    bad = BadRecords()
+    for count in counts:
+        bad.extend(count.bad)
+    return bad
+
+
+def _join_tables(paths: Sequence[Path], target: Path) -> None:
+    """One Parquet file of many of the same columns, a row group for each."""
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(paths[0])
+    with (
+        atomic_file(target) as file,
+        pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        for path in paths:
+            writer.write_table(pyarrow.parquet.read_table(path))
+
+
 def _existing(
     folder: Path,
     settings: CleanSettings,
-    records: tuple[InputRecord, ...],
-    sets: tuple[InputRecord, ...],
+    files: list[InputFile],
+    evaluation_sets: Sequence[Path],
     force: bool,
 ) -> CleaningSummary | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -131,8 +441,8 @@ def _existing(
         return None
     summary = load_summary(folder)
     for what, same in (
-        ("inputs", summary.inputs == records),
-        ("evaluation sets", summary.evaluation_sets == sets),
+        ("inputs", summary.inputs == tuple(_record(file.path, file.name) for file in files)),
+        ("evaluation sets", summary.evaluation_sets == _records_of(evaluation_sets)),
         ("settings", summary.settings == settings),
         ("version of stemma", summary.version == __version__),
     ):
@@ -152,96 +462,3 @@ def _refuse_overlap(inputs: Sequence[Path], output_folder: Path) -> None:
             )
         if output in path.resolve().parents:
             raise StemmaError(f"{output_folder}: holds the input {path}; choose another output folder")
-
-
-def _first_pass(
-    files: list[InputFile],
-    settings: CleanSettings,
-    spool: Spool,
-    bad: BadRecords,
-    checker: Decontaminator | None,
-    leaks: dict[int, Leak],
-    progress: Progress | None,
-) -> tuple[Weights, npt.NDArray[np.uint64]]:
-    """The weights of the documents still in and their band keys, (num_open, num_bands)."""
-    import xxhash
-
-    minhash = MinHash(settings.num_bands, settings.num_rows, settings.shingle_size)
-    first_with: dict[bytes, int] = {}
-    weights, keys = array("q"), array("Q")
-    num_documents = 0
-    for file in files:
-        for document in read_file(file, settings.on_error, bad):
-            num_documents += 1
-            repaired = repair(document.text) if settings.repair else Repaired(document.text, (), 0.0)
-            document = replace(document, text=repaired.text)
-            scanned = scan(document.text)
-            numbers = annotate(document.text, scanned)
-            group, lang = language_group(numbers), identify(document.text, scanned, numbers)
-            reason, twin = decide_edited(repaired) or decide(numbers, group), None
-            if reason is None and settings.languages and lang not in (*settings.languages, UNDETERMINED):
-                reason = Reason("language", lang, 1.0, 0.0)
-            if reason is None and checker is not None and (found := checker.check(scanned)):
-                worst = max(found, key=lambda leak: leak.coverage)
-                leaks[num_documents - 1] = worst
-                reason = Reason(f"leak_{worst.kind}", "coverage", worst.coverage, _LEAK_THRESHOLD[worst.kind])
-            if reason is None and settings.exact_duplicates:
-                twin = first_with.setdefault(xxhash.xxh3_128_digest(scanned.folded.data), spool.num_open)
-                if twin != spool.num_open:
-                    weights[twin] += 1
-                    reason = Reason("exact_duplicate", "jaccard", 1.0, 1.0)
-            if reason is None:
-                weights.append(1)
-                if settings.near_duplicates:
-                    keys.frombytes(minhash.band_keys(scanned.tokens).tobytes())
-            first = twin if reason else None
-            spool.append(document, group, reason, first, SAMPLE_CHARACTERS, lang, repaired.edits)
-            if progress is not None:
-                progress.advance(1, f"{spool.num_open} still in")
-    if not num_documents:
-        skipped = f" ({bad.count} records were passed over)" if bad.count else ""
-        raise StemmaError(
-            f"{', '.join(str(f.path) for f in files[:3])}: the corpus holds no document{skipped}"
-        )
-    spool.finish()
-    shape = (-1, settings.num_bands)
-    return np.frombuffer(weights, np.int64).copy(), np.frombuffer(keys, np.uint64).reshape(shape)
-
-
-def _near_duplicates(keys: npt.NDArray[np.uint64], spool: Spool, settings: CleanSettings) -> NearDuplicates:
-    def load(open_index: int) -> npt.NDArray[np.uint64]:
-        return shingles(scan(spool.text(open_index)).tokens, settings.shingle_size)
-
-    return find_near_duplicates(keys, load, settings.jaccard)
-
-
-def _second_pass(
-    spool: Spool,
-    weights: Weights,
-    near: NearDuplicates,
-    settings: CleanSettings,
-    leaks: Mapping[int, Leak],
-    ledger: Ledger,
-    progress: Progress | None,
-) -> None:
-    for index, (twin, _) in near.twins.items():
-        weights[twin] += weights[index]
-    for number, entry in enumerate(spool):
-        document, index = entry.document, entry.open_index
-        if number in leaks:
-            leak = leaks[number]
-            ledger.drop(entry, entry.reason, f"{leak.item_file}#{leak.item_id}")
-        elif index is None:
-            first = entry.twin
-            twin = None if first is None else spool.id(near.twins.get(first, (first, 0.0))[0])
-            ledger.drop(entry, entry.reason, twin)
-        elif index in near.twins:
-            twin, similarity = near.twins[index]
-            ledger.drop(
-                entry, Reason("near_duplicate", "jaccard", similarity, settings.jaccard), spool.id(twin)
-            )
-        else:
-            text, spans = redact(document.text) if settings.redact else (document.text, [])
-            ledger.keep(entry, text, spans, int(weights[index]))
-        if progress is not None:
-            progress.advance(0, "writing")

@@ -1,26 +1,25 @@
-"""Keep or drop: the numbers of `annotate` against small tables, one per language group.
+"""Keep or drop: the numbers of `measures` against small tables, one per language group.
 
-The tables are the only place with thresholds. They are set to leave prose, verse, code and mark-up alone; the values
-follow the Gopher and FineWeb-2 rules in kind (length, symbols, repetition) and were fitted on clean text of each sort.
+The tables are the only place with thresholds. Those here are set to leave prose, verse, code and mark-up
+alone; the values follow the Gopher and FineWeb-2 rules in kind (length, symbols, repetition) and were fitted
+on clean text of each sort. Published sets, which are stricter, are added by name (`rule_sets`), and any limit
+can be moved; both need only the numbers.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
+from stemma.config import suggest
 from stemma.corpus.annotate import Annotation
+from stemma.corpus.measures import GROUPS, MEASURES
 from stemma.corpus.repair import Repaired
+from stemma.errors import StemmaError
 
-Group = Literal["zh", "en", "neutral"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One rule: the document goes when `measure` is below `least` or above `most`."""
-
-    rule: str
-    measure: str
-    least: float | None = None
-    most: float | None = None
+Group = Literal["zh", "en", "neutral"]  # as in GROUPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,33 @@ class Reason:
     measure: str
     value: float
     threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule: a document of `group` goes when `measure` is below `least` or above `most`."""
+
+    rule: str
+    measure: str
+    least: float | None = None
+    most: float | None = None
+    group: Group = "neutral"
+
+    def is_broken(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """(n,) for the rows (n, len(MEASURES)) of documents; a value at the border stays, in single
+        precision."""
+        column = values[:, MEASURES.index(self.measure)]
+        least = -np.inf if self.least is None else self.least
+        most = np.inf if self.most is None else self.most
+        return (column < np.float32(least)) | (column > np.float32(most))
+
+    def reason(self, row: npt.NDArray[np.float32]) -> Reason:
+        """Why a document with this row of measures goes, given that it breaks the limit."""
+        value = float(row[MEASURES.index(self.measure)])
+        is_low = self.least is not None and value < np.float32(self.least)
+        threshold = self.least if is_low else self.most
+        assert threshold is not None
+        return Reason(self.rule, self.measure, value, threshold)
 
 
 _SHARED = (
@@ -71,7 +97,8 @@ MOST_FURNITURE = 0.5
 
 
 def language_group(numbers: Annotation) -> Group:
-    """The table that applies: zh where Han characters carry the text (and kana do not), en where its small words do."""
+    """The table that applies: zh where Han characters carry the text (and kana do not), en where its small
+    words do."""
     if numbers.han_share >= 0.3 and numbers.kana_share < 0.05:
         return "zh"
     return "en" if numbers.english_share >= 0.05 else "neutral"
@@ -93,3 +120,75 @@ def decide(numbers: Annotation, group: Group | None = None) -> Reason | None:
         if limit.most is not None and value > limit.most:
             return Reason(limit.rule, limit.measure, value, limit.most)
     return None
+
+
+def limits_of(rule_sets: Sequence[str] = (), moved: Mapping[str, float] | None = None) -> tuple[Limit, ...]:
+    """The limits of all groups in the order in which they are looked at: the default tables, then the sets
+    named.
+
+    `moved` gives borders other values. A key names the limit: the group (or none, for all), the rule, and
+    where a rule has several borders also the measure and `least` or `most`: "en.template", "mojibake",
+    "gopher.num_words.least". Of a published set the rule is the set's name. An infinite value takes a limit
+    out. Raises StemmaError for a set or limit that does not exist, for a key that names several borders, and
+    for a value that is no number.
+    """
+    from stemma.corpus.rule_sets import RULE_SETS
+
+    for name in rule_sets:
+        if name not in RULE_SETS:
+            raise StemmaError(f"rule_sets: there is no set of rules '{name}'{suggest(name, list(RULE_SETS))}")
+    limits = [replace(limit, group=group) for group in LIMITS for limit in LIMITS[group]]
+    limits += [limit for name in dict.fromkeys(rule_sets) for limit in RULE_SETS[name]]
+    for key, value in (moved or {}).items():
+        _move(limits, key, value)
+    return tuple(limits)
+
+
+def decide_batch(
+    values: npt.NDArray[np.float32], groups: npt.NDArray[np.uint8], limits: Sequence[Limit]
+) -> npt.NDArray[np.int64]:
+    """(n,) the place in `limits` of the first one that a document of its group breaks, or -1: from stored
+    numbers alone.
+
+    `values` (n, len(MEASURES)) and `groups` (n,) are the fields of `Measures`.
+    """
+    verdicts = np.full(len(values), -1, np.int64)
+    for place in range(len(limits) - 1, -1, -1):
+        limit = limits[place]
+        verdicts[(groups == GROUPS.index(limit.group)) & limit.is_broken(values)] = place
+    return verdicts
+
+
+def _move(limits: list[Limit], key: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or np.isnan(value):
+        raise StemmaError(f"limits: '{key}' is {value!r}; give a number")
+    names = {_key(limit, border): (limit.measure, border) for limit in limits for border in _borders(limit)}
+    parts = key.split(".")
+    named = [
+        (place, border)
+        for place, limit in enumerate(limits)
+        for border in _borders(limit)
+        if _is_part(parts, _key(limit, border).split("."))
+    ]
+    if not named:
+        known = {".".join(name.split(".")[a:b]) for name in names for a in (0, 1) for b in (2, 3, 4)}
+        raise StemmaError(f"limits: there is no limit '{key}'{suggest(key, sorted(known))}")
+    if len({(limits[place].measure, border) for place, border in named}) > 1:
+        each = sorted({_key(limits[place], border) for place, border in named})
+        raise StemmaError(f"limits: '{key}' names several borders; name one: {', '.join(each)}")
+    for place, border in named:
+        limits[place] = replace(limits[place], **{border: float(value)})
+
+
+def _borders(limit: Limit) -> list[str]:
+    return [border for border in ("least", "most") if getattr(limit, border) is not None]
+
+
+def _key(limit: Limit, border: str) -> str:
+    return f"{limit.group}.{limit.rule}.{limit.measure}.{border}"
+
+
+def _is_part(parts: list[str], full: list[str]) -> bool:
+    """Whether `parts` begins the full key, its group left out or not."""
+    start = 0 if parts[0] in GROUPS else 1
+    return full[start : start + len(parts)] == parts

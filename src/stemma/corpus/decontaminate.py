@@ -19,7 +19,6 @@ from numba import njit
 from stemma.corpus.benchmark_texts import Item, Items, token_information
 from stemma.corpus.ngrams import find_slot, ngram_hashes
 from stemma.corpus.overlap import EDITED, SEED, VERBATIM, Index, bits_of, find_pieces
-from stemma.corpus.scan import Scan
 
 MAX_SHARING = 8  # items that may have a run in common before it counts as boilerplate
 _MAX_PIECE = 256  # tokens
@@ -57,9 +56,9 @@ class Decontaminator:
         """Memory of the index."""
         return sum(array.nbytes for array in self._index)
 
-    def check(self, scanned: Scan) -> list[Leak]:
-        """The items that a document holds, in the order of the evaluation sets."""
-        found = find_pieces(scanned.tokens, self._index)
+    def check(self, tokens: npt.NDArray[np.uint64]) -> list[Leak]:
+        """The items that a document, given as its tokens, holds, in the order of the evaluation sets."""
+        found = find_pieces(tokens, self._index)
         by_item: dict[int, list[int]] = {}
         for match, piece in enumerate(found.pieces.tolist()):
             by_item.setdefault(int(self._owners[piece]), []).append(match)

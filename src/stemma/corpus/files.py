@@ -6,30 +6,44 @@ documents. Compressed files are streamed, and one that ends in mid-frame is an e
 
 import gzip
 import io
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import NoReturn, cast
 
 from stemma.errors import StemmaError
 
 JSON_LINES = (".jsonl", ".jsonl.zst", ".jsonl.gz")
-READABLE = (*JSON_LINES, ".parquet", ".txt")
+PAGES = (".html", ".htm")
+WARC = (".warc", ".warc.gz", ".warc.zst")
+READABLE = (*JSON_LINES, ".parquet", ".txt", *PAGES, *WARC)
 _BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file to read and the name its records are called by: relative to the folder that was given."""
+    """A file to read and the name its records are called by, unique among the inputs of one call.
+
+    The name is relative to the folder that was given; where two are equal, the folders above come in front until they
+    differ.
+    """
 
     path: Path
     name: str
+
+    @property
+    def shown(self) -> str:
+        """The path, for messages."""
+        return printable(str(self.path))
 
 
 def find_files(paths: Sequence[Path]) -> tuple[list[InputFile], list[str]]:
     """The files that `paths` mean, in the order given and sorted inside folders, and the names passed over.
 
-    Raises StemmaError for a path that does not exist, a file of an unknown kind, and a folder with nothing readable.
+    Raises StemmaError for a path that does not exist, a file of an unknown kind, a folder with nothing readable, and a
+    file that is given twice.
     """
     found: list[InputFile] = []
     ignored: list[str] = []
@@ -45,8 +59,13 @@ def find_files(paths: Sequence[Path]) -> tuple[list[InputFile], list[str]]:
         elif kind_of(path) is None:
             raise StemmaError(f"{path}: is not a kind that can be read; readable: {', '.join(READABLE)}")
         else:
-            found.append(InputFile(path, path.name))
-    return found, ignored
+            found.append(InputFile(path, printable(path.name)))
+    return _with_unique_names(found), ignored
+
+
+def printable(name: str) -> str:
+    """A file name as text; bytes of it that are not UTF-8 are written as \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def kind_of(path: Path) -> str | None:
@@ -55,28 +74,60 @@ def kind_of(path: Path) -> str | None:
     return next((ending for ending in READABLE if name.endswith(ending)), None)
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path, buffer: int = _BUFFER) -> io.BufferedReader:
     """Open a plain, .zst or .gz file as a buffered binary stream. Raises StemmaError when it cannot be opened."""
     name = path.name.lower()
     try:
         if name.endswith(".gz"):
-            return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(path, "rb"), _BUFFER))
+            return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(path, "rb")), buffer)
         if not name.endswith(".zst"):
-            return path.open("rb", buffering=_BUFFER)
+            return io.BufferedReader(io.FileIO(path), buffer)
 
         import pyarrow
 
         # Arrow's reader, for two things: it inflates in bounded steps and it notices a frame that ends early.
         stream = pyarrow.CompressedInputStream(pyarrow.OSFile(str(path), "rb"), "zstd")
-        return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER))
+        return io.BufferedReader(cast(io.RawIOBase, stream), buffer)
     except OSError as error:
         raise StemmaError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _inside(folder: Path) -> tuple[list[InputFile], list[str]]:
-    if (folder / "cleaning.json").is_file() and (folder / "documents.jsonl.zst").is_file():
-        return [InputFile(folder / "documents.jsonl.zst", "documents.jsonl.zst")], []
-    names = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file()]
-    visible = sorted(n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts))
-    readable = [n for n in visible if kind_of(Path(n))]
-    return [InputFile(folder / n, n) for n in readable], [n for n in visible if not kind_of(Path(n))]
+    if (folder / "cleaning.json").is_file() and (folder / "documents").is_dir():
+        folder /= "documents"
+    names = sorted(_names_below(folder))
+    readable = [n for n in names if kind_of(Path(n)) and (folder / n).is_file()]
+    found = [InputFile(folder / n, printable(n)) for n in readable]
+    return found, [printable(n) for n in sorted(set(names) - set(readable))]
+
+
+def _names_below(folder: Path) -> Iterator[str]:
+    """Every file, and every link to a folder (none is followed: they can form loops); hidden ones are left out."""
+    for place, folders, files in os.walk(folder, onerror=_refuse_folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in (*files, *links):
+            if not name.startswith("."):
+                yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise StemmaError(
+        f"{error.filename}: cannot be read ({error.strerror}); nothing below it was read"
+    ) from None
+
+
+def _with_unique_names(files: list[InputFile]) -> list[InputFile]:
+    """The same files; as long as names are equal, each of them takes one more folder in front."""
+    parts = [Path(os.path.abspath(file.path)).parts for file in files]
+    names = [file.name for file in files]
+    while len(set(names)) < len(names):
+        times = Counter(names)
+        for i, name in enumerate(names):
+            if times[name] == 1:
+                continue
+            depth = name.count("/") + 2
+            if depth >= len(parts[i]):
+                raise StemmaError(f"{files[i].path}: is given twice; name every file once")
+            names[i] = printable("/".join(parts[i][-depth:]))
+    return [InputFile(file.path, name) for file, name in zip(files, names, strict=True)]

@@ -1,181 +1,211 @@
-"""The books of a cleaning run: writes each kept document and each decision, and counts as it goes."""
+"""The last stage of a part: what stays is redacted and written, and every document gets its row in the decisions.
+
+What is counted on the way goes into a tally; the tallies of all parts add up to the summary (`tally`).
+"""
 
 import json
-from collections import Counter
-from pathlib import Path
-from typing import IO, Any, Self
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
+import numpy as np
+
+from stemma.corpus.annotated import AnnotatedCorpus, AnnotatedPart
+from stemma.corpus.curves import count_broken, histograms
 from stemma.corpus.decide import Reason
-from stemma.corpus.personal import Span, redact
-from stemma.corpus.spool import Entry
-from stemma.corpus.summary import CleaningSummary, Cluster, Counts
+from stemma.corpus.deduplicating import load_copies
+from stemma.corpus.job import (
+    DECISIONS,
+    DOCUMENTS,
+    HEADS,
+    JACCARD,
+    MEASURED,
+    SAME_ID,
+    SAME_TEXT,
+    TALLIES,
+    TWINS,
+    Job,
+    corpus_of,
+    load_array,
+    tools,
+)
+from stemma.corpus.judging import LEAK, load_verdicts, reasons
+from stemma.corpus.measures import GROUPS, MEASURES
+from stemma.corpus.personal import TYPES, Span, find_spans
+from stemma.corpus.tally import Tally
+from stemma.storage import atomic_file, sha256, write_json
 
-NUM_SAMPLES, SAMPLE_CHARACTERS = 5, 200
-NUM_CLUSTERS = 10
-MAX_SOURCES = 10_000
-OTHER_SOURCES = "(other sources)"
-_ROWS = 16_384  # decisions in a row group
+_COMPRESSION = "zstd"
 
 
-class Ledger:
-    """Two files, written in input order; a context manager that closes them."""
+@dataclass(slots=True)
+class Fate:
+    """What becomes of one document of a part: it stays where `reason` is None."""
 
-    def __init__(self, documents: Path, decisions: Path) -> None:
-        import pyarrow
-        import pyarrow.parquet
-        import zstandard
+    row: int
+    reason: Reason | None = None
+    twin: str | None = None
+    weight: int = 0
+    text: str = ""
+    spans: list[Span] = field(default_factory=list)
 
-        span = pyarrow.struct(
-            [("start", pyarrow.int32()), ("end", pyarrow.int32()), ("type", pyarrow.string())]
+
+def write_part(job: Job, index: int) -> None:
+    """Write the kept documents, the decisions, the measures and, last, the tally of part `index`."""
+    corpus = corpus_of(job)
+    part, name = corpus.part(index), f"{index:06}"
+    tally = Tally()
+    if len(part):
+        fates = _fates(job, corpus, index, tally)
+        _fill_texts(job, part, fates)
+        columns = {
+            field: part.strings(field) for field in ("id", "source", "said", "lang", "licence", "domain")
+        }
+        columns["lang"] = [
+            said or found for said, found in zip(columns.pop("said"), columns["lang"], strict=True)
+        ]
+        _write_documents(job, name, columns, fates)
+        edits = part.strings("edits")
+        _write_table(job, DECISIONS, name, _decisions(columns, edits, fates))
+        rows = [fate.row for fate in fates]
+        measured = {"id": [columns["id"][row] for row in rows]}
+        values = part.matrix("measures")[rows]
+        groups = part.numbers("group")[rows]
+        measured["group"] = [GROUPS[group] for group in groups]
+        _write_table(job, MEASURED, name, measured | dict(zip(MEASURES, values.T, strict=True)))
+        kept = np.array([fate.reason is None for fate in fates], bool)
+        limits = tools(job).limits
+        tally.broken.update(count_broken(values, groups, limits))
+        tally.histograms = histograms(values, groups, kept, limits)
+        characters = part.numbers("characters").tolist()
+        for fate in fates:
+            tally.add(fate, columns, edits[fate.row], characters[fate.row])
+    outputs = {f"documents/{path.name}": sha256(path) for path in (job.folder / DOCUMENTS).glob(f"{name}.*")}
+    write_json(job.folder / TALLIES / f"{name}.json", {"tally": tally.plain(), "outputs": outputs})
+
+
+def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[Fate]:
+    part = corpus.part(index)
+    start, stop = (int(number) for number in corpus.starts[index : index + 2])
+    verdicts = load_verdicts(job, corpus.names[index])
+    same_id, same_text, twins = (load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS))
+    heads, more = load_array(job.folder / HEADS)
+    first, last = np.searchsorted(heads, (start, stop))
+    weights = dict(zip((heads[first:last] - start).tolist(), (more[first:last] + 1).tolist(), strict=True))
+    fates = [Fate(row, weight=weights.get(row, 1)) for row in range(len(part))]
+    for row, reason in reasons(job, part, verdicts).items():
+        fates[row].reason = reason
+        if verdicts[row] == LEAK:
+            fates[row].twin = part.string("leak", row)
+    exact = same_text.between(start, stop)
+    for number, keeper in zip(exact.documents.tolist(), twins.first_of(exact.firsts).tolist(), strict=True):
+        fate = fates[number - start]
+        fate.reason = Reason("exact_duplicate", "jaccard", 1.0, 1.0)
+        fate.twin = corpus.string("id", keeper)
+    first, last = np.searchsorted(twins.documents, (start, stop))
+    similarities = load_array(job.folder / JACCARD)[first:last].tolist()
+    near = twins.between(start, stop)
+    for number, keeper, similarity in zip(
+        near.documents.tolist(), near.firsts.tolist(), similarities, strict=True
+    ):
+        fate = fates[number - start]
+        fate.reason = Reason("near_duplicate", "jaccard", similarity, job.settings.jaccard)
+        fate.twin = corpus.string("id", keeper)
+    unusable = set((same_id.between(start, stop).documents - start).tolist())
+    for row in sorted(unusable):
+        tally.add_duplicate_id(part.string("id", row), part.string("source", row))
+    return [fate for fate in fates if fate.row not in unusable]
+
+
+def _fill_texts(job: Job, part: AnnotatedPart, fates: list[Fate]) -> None:
+    """The texts of those that stay, redacted; the beginnings of the others, for samples."""
+    texts = part.strings("text")
+    for fate in fates:
+        fate.text = texts[fate.row]
+    kept = [fate for fate in fates if fate.reason is None]
+    if not job.settings.redact or not kept:
+        return
+    batch = part.texts([fate.row for fate in kept])
+    found = find_spans(batch.data, batch.offsets)
+    columns = zip(*(column.tolist() for column in found), strict=True)
+    for document, spans in groupby(columns, key=lambda span: span[0]):
+        fate = kept[document]
+        fate.spans = [Span(start, end, TYPES[kind]) for _, start, end, kind in spans]
+        pieces, position = list[str](), 0
+        for span in fate.spans:
+            pieces += [fate.text[position : span.start], f"<{span.type}>"]
+            position = span.end
+        fate.text = "".join([*pieces, fate.text[position:]])
+
+
+def _write_documents(job: Job, name: str, columns: dict[str, list[Any]], fates: list[Fate]) -> None:
+    kept = [fate for fate in fates if fate.reason is None]
+    if not kept:
+        return
+    table: dict[str, Any] = {"id": [], "text": [fate.text for fate in kept]}
+    for column in ("id", "source", "lang", "domain", "licence"):
+        table[column] = [columns[column][fate.row] for fate in kept]
+    table["weight"] = np.array([fate.weight for fate in kept], np.int64)
+    if job.settings.format == "parquet":
+        _write_table(job, DOCUMENTS, name, table)
+        return
+    import zstandard
+
+    lines = (
+        {key: value for key, value in zip(table, row, strict=True) if value is not None}
+        for row in zip(
+            *(column if isinstance(column, list) else column.tolist() for column in table.values()),
+            strict=True,
         )
-        names = ("id", "source", "lang", "action", "rule", "measure")
-        self._schema = pyarrow.schema(
-            [(name, pyarrow.string()) for name in names]
-            + [("value", pyarrow.float64()), ("threshold", pyarrow.float64()), ("twin", pyarrow.string())]
-            + [("weight", pyarrow.int64()), ("spans", pyarrow.list_(span))]
-            + [("edits", pyarrow.list_(pyarrow.string()))]
-        )
-        self._table = pyarrow.Table
-        self._raw: IO[bytes] = documents.open("wb")
-        self._documents = zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(self._raw)
-        self._decisions = pyarrow.parquet.ParquetWriter(decisions, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-        self._total, self._languages, self._sources = _Tally(), dict[str, _Tally](), dict[str, _Tally]()
-        self._dropped, self._edited = 0, 0
-        self._rules: Counter[str] = Counter()
-        self._redacted: Counter[str] = Counter()
-        self._edits: Counter[str] = Counter()
-        self._samples: dict[str, list[str]] = {}
-        self._clusters: list[Cluster] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._flush()
-                self._documents.close()  # ends the frame
-            self._decisions.close()
-        finally:
-            self._raw.close()
-
-    def keep(self, entry: Entry, text: str, spans: list[Span], weight: int) -> None:
-        """Write a document that stays, with its edited text."""
-        document, lang = entry.document, _language(entry)
-        line: dict[str, Any] = {"id": document.id, "text": text, "source": document.source, "lang": lang}
-        line["domain"] = document.domain
-        if document.licence is not None:
-            line["licence"] = document.licence
-        line["weight"] = weight
-        self._documents.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
-        self._row(entry, "edit" if spans or entry.edits else "keep", None, None, spans, weight)
-        self._count(entry, len(text))
-        self._edited += bool(spans or entry.edits)
-        self._edits.update(entry.edits)
-        self._redacted.update(span.type for span in spans)
-        if weight > 1:
-            self._clusters.append(Cluster(id=document.id, documents=weight))
-            if len(self._clusters) > 10 * NUM_CLUSTERS:
-                self._clusters = _largest(self._clusters)
-
-    def drop(self, entry: Entry, reason: Reason | None, twin: str | None) -> None:
-        """Record a document that goes."""
-        assert reason is not None
-        self._row(entry, "drop", reason, twin, [], 0)
-        self._count(entry, None)
-        self._dropped += 1
-        self._rules[reason.rule] += 1
-        samples = self._samples.setdefault(reason.rule, [])
-        if len(samples) < NUM_SAMPLES:
-            samples.append(redact(entry.document.text[:SAMPLE_CHARACTERS])[0])
-
-    def summary(self, **known: Any) -> CleaningSummary:
-        """The account; `known` are the fields of CleaningSummary that the ledger did not see."""
-        return CleaningSummary(
-            total=self._total.counts(),
-            documents_dropped=self._dropped,
-            documents_edited=self._edited,
-            by_rule=dict(sorted(self._rules.items())),
-            by_language={name: tally.counts() for name, tally in sorted(self._languages.items())},
-            by_source={name: tally.counts() for name, tally in sorted(self._sources.items())},
-            redacted=dict(sorted(self._redacted.items())),
-            edits=dict(sorted(self._edits.items())),
-            largest_clusters=tuple(_largest(self._clusters)),
-            samples={rule: tuple(texts) for rule, texts in sorted(self._samples.items())},
-            **known,
-        )
-
-    def _row(
-        self,
-        entry: Entry,
-        action: str,
-        reason: Reason | None,
-        twin: str | None,
-        spans: list[Span],
-        weight: int,
-    ) -> None:
-        self._rows.append(
-            {
-                "id": entry.document.id,
-                "source": entry.document.source,
-                "lang": _language(entry),
-                "action": action,
-                "rule": reason.rule if reason else None,
-                "measure": reason.measure if reason else None,
-                "value": reason.value if reason else None,
-                "threshold": reason.threshold if reason else None,
-                "twin": twin,
-                "weight": weight,
-                "spans": [{"start": s.start, "end": s.end, "type": s.type} for s in spans],
-                "edits": list(entry.edits),
-            }
-        )
-        if len(self._rows) >= _ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._decisions.write_table(self._table.from_pylist(self._rows, self._schema))
-            self._rows.clear()
-
-    def _count(self, entry: Entry, characters_out: int | None) -> None:
-        source = entry.document.source
-        if source not in self._sources and len(self._sources) >= MAX_SOURCES:
-            source = OTHER_SOURCES
-        language = self._languages.setdefault(_language(entry), _Tally())
-        for tally in (self._total, language, self._sources.setdefault(source, _Tally())):
-            tally.add(entry.characters, characters_out)
+    )
+    data = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+    with atomic_file(job.folder / DOCUMENTS / f"{name}.jsonl.zst") as file:
+        file.write(zstandard.ZstdCompressor(level=3, write_checksum=True).compress(data))
 
 
-class _Tally:
-    """A running `Counts`."""
-
-    __slots__ = ("_characters", "_documents", "_kept", "_out")
-
-    def __init__(self) -> None:
-        self._documents = self._kept = self._characters = self._out = 0
-
-    def add(self, characters: int, characters_out: int | None) -> None:
-        self._documents += 1
-        self._characters += characters
-        if characters_out is not None:
-            self._kept += 1
-            self._out += characters_out
-
-    def counts(self) -> Counts:
-        return Counts(
-            documents_in=self._documents,
-            documents_kept=self._kept,
-            characters_in=self._characters,
-            characters_out=self._out,
-        )
+def _decisions(columns: dict[str, list[Any]], edits: list[list[str]], fates: list[Fate]) -> dict[str, Any]:
+    """The columns of decisions.parquet."""
+    spans = [[{"start": s.start, "end": s.end, "type": s.type} for s in fate.spans] for fate in fates]
+    reasons = [fate.reason for fate in fates]
+    return {
+        **{name: [columns[name][fate.row] for fate in fates] for name in ("id", "source", "lang")},
+        "action": [action(fate, edits[fate.row]) for fate in fates],
+        "rule": [reason and reason.rule for reason in reasons],
+        "measure": [reason and reason.measure for reason in reasons],
+        "value": [reason and reason.value for reason in reasons],
+        "threshold": [reason and reason.threshold for reason in reasons],
+        "twin": [fate.twin for fate in fates],
+        "weight": np.array([0 if fate.reason else fate.weight for fate in fates], np.int64),
+        "spans": spans,
+        "edits": [edits[fate.row] for fate in fates],
+    }
 
 
-def _language(entry: Entry) -> str:
-    """What the record says, else what was recognised, und when neither says anything."""
-    return entry.document.lang or entry.lang or "und"
+def action(fate: Fate, edits: list[str]) -> str:
+    """keep, edit (kept, something hidden or repaired) or drop."""
+    if fate.reason is not None:
+        return "drop"
+    return "edit" if fate.spans or edits else "keep"
 
 
-def _largest(clusters: list[Cluster]) -> list[Cluster]:
-    return sorted(clusters, key=lambda cluster: -cluster.documents)[:NUM_CLUSTERS]
+def _write_table(job: Job, folder: str, name: str, columns: dict[str, Any]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    text = pyarrow.string()
+    span = pyarrow.struct([("start", pyarrow.int32()), ("end", pyarrow.int32()), ("type", text)])
+    types = {
+        "text": pyarrow.large_string(),
+        "value": pyarrow.float64(),
+        "threshold": pyarrow.float64(),
+        "spans": pyarrow.list_(span),
+        "edits": pyarrow.list_(text),
+    }
+    arrays = {
+        key: pyarrow.array(column, types.get(key, text))
+        if isinstance(column, list)
+        else pyarrow.array(column)
+        for key, column in columns.items()
+    }
+    with atomic_file(job.folder / folder / f"{name}.parquet") as file:
+        pyarrow.parquet.write_table(pyarrow.table(arrays), file, compression=_COMPRESSION)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stemma.corpus.ngrams import _ngram_hashes as ngram_hashes_of
 from stemma.corpus.ngrams import ngram_hashes
 from stemma.corpus.scan import mix
 
@@ -31,9 +32,12 @@ class MinHash:
         """(num_bands * num_rows,) smallest hash values; all ones for a text without tokens."""
         return _signature(ngram_hashes(tokens, self.shingle_size), self._factors, self._masks)
 
-    def band_keys(self, tokens: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        """(num_bands,) one key per band."""
-        return _band_keys(self.signature(tokens), self.num_bands, self.num_rows)
+    def band_keys(
+        self, tokens: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint64]:
+        """(num_documents, num_bands) one key per band; document i is tokens[offsets[i] : offsets[i + 1]]."""
+        shape = self.num_bands, self.num_rows
+        return _all_band_keys(tokens, offsets, self.shingle_size, self._factors, self._masks, *shape)
 
 
 def shingles(tokens: npt.NDArray[np.uint64], shingle_size: int) -> npt.NDArray[np.uint64]:
@@ -52,11 +56,20 @@ def jaccard(left: npt.NDArray[np.uint64], right: npt.NDArray[np.uint64]) -> floa
 @njit(cache=True, nogil=True)
 def _signature(hashes: Any, factors: Any, masks: Any) -> Any:
     smallest = np.full(len(factors), 0xFFFFFFFF, np.uint32)
-    for i in range(len(hashes)):
+    # Four values at a time: a function's numbers are loaded once for all of them.
+    four = len(hashes) - len(hashes) % 4
+    for i in range(0, four, 4):
+        a, b = np.uint32(hashes[i] >> np.uint64(32)), np.uint32(hashes[i + 1] >> np.uint64(32))
+        c, d = np.uint32(hashes[i + 2] >> np.uint64(32)), np.uint32(hashes[i + 3] >> np.uint64(32))
+        for k in range(len(factors)):
+            mask, factor = masks[k], factors[k]
+            left = min(np.uint32((a ^ mask) * factor), np.uint32((b ^ mask) * factor))
+            right = min(np.uint32((c ^ mask) * factor), np.uint32((d ^ mask) * factor))
+            smallest[k] = min(smallest[k], min(left, right))
+    for i in range(four, len(hashes)):
         value = np.uint32(hashes[i] >> np.uint64(32))
         for k in range(len(factors)):
-            candidate = np.uint32((value ^ masks[k]) * factors[k])
-            smallest[k] = min(smallest[k], candidate)
+            smallest[k] = min(smallest[k], np.uint32((value ^ masks[k]) * factors[k]))
     return smallest
 
 
@@ -68,6 +81,16 @@ def _band_keys(signature: Any, num_bands: int, num_rows: int) -> Any:
         for row in range(num_rows):
             key = mix(key ^ np.uint64(signature[band * num_rows + row]))
         keys[band] = key
+    return keys
+
+
+@njit(cache=True, nogil=True)
+def _all_band_keys(tokens, offsets, n, factors, masks, num_bands, num_rows):  # type: ignore[no-untyped-def]
+    keys = np.empty((len(offsets) - 1, num_bands), np.uint64)
+    for i in range(len(keys)):
+        own = tokens[offsets[i] : offsets[i + 1]]
+        hashes = ngram_hashes_of(own, min(n, len(own))) if len(own) else own
+        keys[i] = _band_keys(_signature(hashes, factors, masks), num_bands, num_rows)
     return keys
 
 

@@ -2,123 +2,139 @@
 
 A document goes when an earlier *kept* document is similar enough. Chains cannot form: A ~ B ~ C does not remove C unless
 C itself is close to a document that stays, so no false giant cluster can take a whole source with it, and the first
-copy in input order always survives.
+copy in input order always survives. Three steps, each over all documents' numbers but never over all texts:
+
+    candidates   per band: documents with equal keys, each with the first MAX_PARTNERS of its bucket
+    verify       per part: the pairs whose later document lies in it, by true Jaccard similarity
+    resolve      over the proved pairs, in order: who stays
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from stemma.corpus.minhash import jaccard
 
+Numbers = npt.NDArray[np.int64]
 Shingles = npt.NDArray[np.uint64]
 
-MAX_COMPARISONS = 64  # kept documents of one bucket that a newcomer is compared with
+MAX_PARTNERS = 16  # documents of a bucket that a later one of it is compared with: the first ones
+_NOBODY = np.int64(-1)
 
 
-@dataclass
-class NearDuplicates:
-    """`twins` maps the index of each dropped document to (index of the kept one, their Jaccard similarity)."""
+class Candidates(NamedTuple):
+    """Pairs of documents that share a bucket, sorted by the later one; `num_skipped` members met a crowded bucket."""
 
-    twins: dict[int, tuple[int, float]] = field(default_factory=dict)
-    num_comparisons: int = 0
-    num_full_buckets: int = 0
-    """Times a newcomer met a bucket with more than MAX_COMPARISONS kept documents and skipped the rest of it."""
+    later: Numbers
+    earlier: Numbers
+    num_skipped: int
 
 
-def find_near_duplicates(
-    band_keys: npt.NDArray[np.uint64],
-    load: Callable[[int], Shingles],
-    threshold: float,
-    cache_bytes: int = 1 << 28,
-) -> NearDuplicates:
-    """Find the documents to drop.
+class Edges(NamedTuple):
+    """Proved pairs, sorted by the later document, then by the earlier one."""
 
-    `band_keys` is (num_documents, num_bands); `load(i)` gives the sorted distinct shingle hashes of document i and is
-    called only for documents that share a bucket. Memory: 16 bytes per document and band while sorting one band, plus
-    the buckets that more than one document falls into, plus `cache_bytes` of shingles.
+    later: Numbers
+    earlier: Numbers
+    jaccard: npt.NDArray[np.float32]
+
+
+def candidates(keys: npt.NDArray[np.uint64], documents: Numbers) -> Candidates:
+    """The candidates of one band: `keys` (n,) of the `documents` (n,), which ascend.
+
+    Memory: 16 bytes per document while sorting, and 16 for each pair.
     """
-    result = NearDuplicates()
-    cache = _ShingleCache(load, cache_bytes)
-    kept_in: dict[int, list[int]] = {}
-    for document, buckets in _shared_buckets(band_keys):
-        candidates: set[int] = set()
-        for bucket in buckets:
-            kept = kept_in.get(bucket, ())
-            result.num_full_buckets += len(kept) > MAX_COMPARISONS
-            candidates.update(kept[:MAX_COMPARISONS])
-        twin = _first_similar(document, sorted(candidates), cache, threshold, result)
-        if twin is not None:
-            result.twins[document] = twin
-            continue
-        for bucket in buckets:
-            kept_in.setdefault(bucket, []).append(document)
-    return result
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    is_first = np.ones(len(keys), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    place = np.arange(len(keys))
+    first = np.maximum.accumulate(np.where(is_first, place, 0))
+    rank = place - first  # of a document in its bucket
+    later, earlier = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for partner in range(MAX_PARTNERS):
+        members = np.flatnonzero(rank > partner)
+        if not len(members):
+            break
+        later.append(documents[order[members]])
+        earlier.append(documents[order[first[members] + partner]])
+    all_later, all_earlier = np.concatenate(later), np.concatenate(earlier)
+    by_later = np.lexsort((all_earlier, all_later))
+    return Candidates(all_later[by_later], all_earlier[by_later], int((rank > MAX_PARTNERS).sum()))
 
 
-def _first_similar(
-    document: int, candidates: list[int], cache: "_ShingleCache", threshold: float, result: NearDuplicates
-) -> tuple[int, float] | None:
-    for other in candidates:
-        result.num_comparisons += 1
-        left, right = cache.get(document), cache.get(other)
-        small, large = sorted((len(left), len(right)))
-        if small < threshold * large:
-            continue  # the sizes alone bound the similarity
-        similarity = jaccard(left, right)
-        if similarity >= threshold:
-            return other, similarity
-    return None
+def union(found: Iterable[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+    """The distinct pairs (later, earlier) of several lists, sorted by the earlier document: the order of reading."""
+    lists = list(found)
+    later = np.concatenate([np.empty(0, np.int64), *(pair[0] for pair in lists)])
+    earlier = np.concatenate([np.empty(0, np.int64), *(pair[1] for pair in lists)])
+    order = np.lexsort((later, earlier))
+    later, earlier = later[order], earlier[order]
+    is_new = np.ones(len(later), bool)
+    is_new[1:] = (later[1:] != later[:-1]) | (earlier[1:] != earlier[:-1])
+    return later[is_new], earlier[is_new]
 
 
-def _shared_buckets(band_keys: npt.NDArray[np.uint64]) -> Iterator[tuple[int, list[int]]]:
-    """(document, its buckets that another document shares), in order of documents."""
-    documents: list[npt.NDArray[np.int64]] = []
-    buckets: list[npt.NDArray[np.int64]] = []
-    num_buckets = 0
-    for band in range(band_keys.shape[1]):
-        keys = band_keys[:, band]
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        same = ordered[1:] == ordered[:-1]
-        shared = np.zeros(len(keys), bool)
-        shared[1:] |= same
-        shared[:-1] |= same
-        starts = shared & np.concatenate([[True], ~same])[: len(keys)]
-        bucket_of = np.cumsum(starts) - 1 + num_buckets
-        documents.append(order[shared])
-        buckets.append(bucket_of[shared])
-        num_buckets += int(starts.sum())
-    if not documents:
-        return
-    all_documents, all_buckets = np.concatenate(documents), np.concatenate(buckets)
-    order = np.argsort(all_documents, kind="stable")
-    all_documents, all_buckets = all_documents[order], all_buckets[order]
-    borders = np.flatnonzero(np.diff(all_documents)) + 1
-    starts = np.concatenate([[0], borders, [len(all_documents)]])
-    for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        if last > first:
-            yield int(all_documents[first]), all_buckets[first:last].tolist()
+def verify(
+    later: Numbers,
+    earlier: Numbers,
+    load: Callable[[Numbers], list[Shingles]],
+    threshold: float,
+    block: int = 512,
+) -> Edges:
+    """The pairs with a Jaccard similarity of `threshold` or more.
+
+    The pairs are sorted by `earlier`; `load` gives the sorted distinct shingles of documents and is called for the
+    later ones once and for the earlier ones in order, `block` at a time, so that memory holds one part and one block.
+    """
+    mine = np.unique(later)
+    own = dict(zip(mine.tolist(), load(mine), strict=True))
+    kept: list[tuple[int, int, float]] = []
+    others = np.unique(earlier)
+    for start in range(0, len(others), block):
+        numbers = others[start : start + block]
+        shingles = dict(zip(numbers.tolist(), load(numbers), strict=True))
+        first, last = np.searchsorted(earlier, (numbers[0], numbers[-1] + 1))
+        for a, b in zip(later[first:last].tolist(), earlier[first:last].tolist(), strict=True):
+            left, right = own[a], shingles[b]
+            small, large = sorted((len(left), len(right)))
+            if small < threshold * large:
+                continue  # the sizes alone bound the similarity
+            similarity = jaccard(left, right)
+            if similarity >= threshold:
+                kept.append((a, b, similarity))
+    kept.sort()
+    return Edges(
+        np.array([edge[0] for edge in kept], np.int64),
+        np.array([edge[1] for edge in kept], np.int64),
+        np.array([edge[2] for edge in kept], np.float32),
+    )
 
 
-class _ShingleCache:
-    """The most recently used shingle sets, up to a number of bytes."""
+class Resolver:
+    """Decides over the edges in order; one byte per document."""
 
-    def __init__(self, load: Callable[[int], Shingles], max_bytes: int) -> None:
-        self._load, self._left = load, max_bytes
-        self._items: OrderedDict[int, Shingles] = OrderedDict()
+    def __init__(self, num_documents: int) -> None:
+        self._gone = np.zeros(num_documents, np.bool_)
 
-    def get(self, document: int) -> Shingles:
-        item = self._items.get(document)
-        if item is not None:
-            self._items.move_to_end(document)
-            return item
-        item = self._load(document)
-        self._items[document] = item
-        self._left -= item.nbytes
-        while self._left < 0 and len(self._items) > 2:
-            self._left += self._items.popitem(last=False)[1].nbytes
-        return item
+    def add(self, edges: Edges) -> Edges:
+        """The next edges, all of a later document together: for each document that goes, the edge to its twin.
+
+        The twin is the first of the similar ones that stays.
+        """
+        chosen = _resolve(edges.later, edges.earlier, self._gone)
+        return Edges(edges.later[chosen], edges.earlier[chosen], edges.jaccard[chosen])
+
+
+@njit(cache=True, nogil=True)
+def _resolve(later: Any, earlier: Any, gone: Any) -> Any:
+    chosen = np.empty(len(later), np.int64)
+    count, decided = 0, _NOBODY
+    for i in range(len(later)):
+        if later[i] != decided and not gone[earlier[i]]:
+            gone[later[i]] = True
+            chosen[count], decided = i, later[i]
+            count += 1
+    return chosen[:count]

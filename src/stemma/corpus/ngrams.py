@@ -1,7 +1,7 @@
 """Hashes of runs of n tokens, and how much of a text repeats itself.
 
-A run's hash is a difference of polynomial prefix hashes, H(i) = H(i-1) * B + t(i) mod 2^64, mixed at the end, so it
-costs the same for every n.
+A run's hash is a difference of polynomial prefix hashes, H(i) = H(i-1) * B + t(i) mod 2^64, mixed at the end,
+so it costs the same for every n.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.scan import mix
+from stemma.corpus.hashing import find_slot, mix
 
 _BASE = np.uint64(0xD1342543DE82EF95)
 
@@ -60,16 +60,6 @@ def _table_size(count: int) -> int:
     while size < 2 * count:
         size *= 2
     return size
-
-
-@njit(cache=True, nogil=True)
-def find_slot(table: Any, key: Any) -> Any:
-    """Where `key` (never 0) is, or the free slot where it belongs, in an open-addressing table."""
-    mask = np.uint64(len(table) - 1)
-    slot = key & mask
-    while table[slot] != 0 and table[slot] != key:
-        slot = (slot + np.uint64(1)) & mask
-    return np.int64(slot)
 
 
 @njit(cache=True, nogil=True)

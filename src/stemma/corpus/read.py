@@ -1,12 +1,9 @@
 """Documents and records from files, as a stream, with errors that name the file and the line.
 
-JSON Lines (plain, .zst, .gz) are split at the byte "\\n" only: texts may hold U+2028 and other line ends of Unicode.
-Parquet is read row group by row group; a .txt file is one document. A record that cannot be used stops the reading
-(`on_error="refuse"`) or is counted in a `BadRecords` (`on_error="skip"`).
+A record that cannot be used stops the reading (`on_error="refuse"`) or is counted in a `BadRecords` (`on_error="skip"`).
 """
 
 import json
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,15 +11,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stemma.corpus.document import Document
-from stemma.corpus.files import JSON_LINES, InputFile, find_files, kind_of, open_bytes
+from stemma.corpus.files import (
+    JSON_LINES,
+    PAGES,
+    WARC,
+    InputFile,
+    find_files,
+    kind_of,
+    open_bytes,
+    printable,
+)
+from stemma.corpus.html import PageError, decode_html, extract
+from stemma.corpus.parts import (
+    MAX_RECORD_BYTES,
+    BadRecordError,
+    Piece,
+    damaged_parquet,
+    pieces,
+    too_long,
+)
+from stemma.corpus.warc import BadWarcRecord, read_warc
 from stemma.errors import StemmaError
 
 OnError = Literal["refuse", "skip"]
 
-MAX_RECORD_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 4 << 20  # read at a time where one document after another is wanted
 _EXAMPLES = 20
 _PARQUET_ROWS = 1024  # rows made into Python values at a time
-_UNREADABLE = (EOFError, OSError, zlib.error)
+_FIELDS = ("text", "id", "source", "lang", "licence", "domain")
 
 
 @dataclass
@@ -31,25 +47,25 @@ class BadRecords:
 
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    """Records of an archive that are no pages, by what they are; they are no fault of it."""
 
     @property
     def count(self) -> int:
         """How many records were passed over."""
         return sum(self.reasons.values())
 
-    def add(self, bad: "_BadRecordError") -> None:
+    def add(self, bad: BadRecordError) -> None:
         """Count one."""
         self.reasons[bad.reason] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(str(bad))
 
-
-class _BadRecordError(StemmaError):
-    """One record that cannot be used: a short reason to count by, and the sentence."""
-
-    def __init__(self, reason: str, place: str, text: str) -> None:
-        super().__init__(f"{place}: {text}")
-        self.reason = reason
+    def extend(self, other: "BadRecords") -> None:
+        """Count those of a later part of the input too."""
+        self.reasons.update(other.reasons)
+        self.others.update(other.others)
+        self.examples += other.examples[: _EXAMPLES - len(self.examples)]
 
 
 def read_documents(
@@ -62,28 +78,40 @@ def read_documents(
     passed over and counted in `bad`.
     """
     files, _ = find_files([paths] if isinstance(paths, Path) else paths)
-    for file in files:
-        yield from read_file(file, on_error, bad)
-
-
-def read_file(
-    file: InputFile, on_error: OnError = "refuse", bad: BadRecords | None = None
-) -> Iterator[Document]:
-    """Stream the documents of one file; see `read_documents`."""
     bad = BadRecords() if bad is None else bad
-    kind = kind_of(file.path)
-    rows = (
-        _text_file(file)
-        if kind == ".txt"
-        else _parquet_rows(file)
-        if kind == ".parquet"
-        else _json_rows(file)
-    )
-    for row in _usable(rows, on_error, bad):
+    for file in files:
+        for piece in pieces(file, _READ_BYTES):
+            yield from usable(read_piece(piece, bad.others), on_error, bad)
+
+
+def usable(
+    found: Iterator[Document | BadRecordError], on_error: OnError, bad: BadRecords
+) -> Iterator[Document]:
+    """The documents among what was found; the others are raised or counted."""
+    for item in found:
+        if isinstance(item, Document):
+            yield item
+        elif on_error == "refuse":
+            raise item
+        else:
+            bad.add(item)
+
+
+def read_piece(piece: Piece, others: Counter[str] | None = None) -> Iterator[Document | BadRecordError]:
+    """The documents of one piece of a file, and in their places the records that cannot be used.
+
+    Records of an archive that are no pages are counted in `others`.
+    """
+    for row in _rows(piece, Counter() if others is None else others):
+        if isinstance(row, BadRecordError):
+            yield row
+            continue
         try:
-            yield _document(row, file)
-        except _BadRecordError as error:
-            _refuse_or_count(error, on_error, bad)
+            yield _document(row, piece.file)
+        except BadRecordError as error:
+            yield error
+    if piece.problem is not None:
+        yield piece.problem
 
 
 def read_records(
@@ -97,50 +125,59 @@ def read_records(
         raise StemmaError(f"{path}: does not exist or is not a file; give a JSON Lines file")
     if kind_of(path) not in JSON_LINES:
         raise StemmaError(f"{path}: is not JSON Lines; its name must end in {', '.join(JSON_LINES)}")
-    file = InputFile(path, path.name)
-    for row in _usable(_json_rows(file), on_error, BadRecords() if bad is None else bad):
-        yield row.place, dict(row.fields)
+    bad = BadRecords() if bad is None else bad
+    for piece in pieces(InputFile(path, path.name), _READ_BYTES):
+        for row in (*_json_rows(piece), *([piece.problem] if piece.problem else ())):
+            if not isinstance(row, BadRecordError):
+                yield row.place, dict(row.fields)
+            elif on_error == "refuse":
+                raise row
+            else:
+                bad.add(row)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    place: str
+    file: InputFile
     number: int
     fields: Mapping[str, Any]
+    unit: str = "line"
+
+    @property
+    def place(self) -> str:
+        return f"{self.file.shown}, {self.unit} {self.number}"
 
 
-def _usable(rows: Iterator[_Row | _BadRecordError], on_error: OnError, bad: BadRecords) -> Iterator[_Row]:
-    for row in rows:
-        if isinstance(row, _BadRecordError):
-            _refuse_or_count(row, on_error, bad)
-        else:
-            yield row
-
-
-def _refuse_or_count(error: _BadRecordError, on_error: OnError, bad: BadRecords) -> None:
-    if on_error == "refuse":
-        raise error
-    bad.add(error)
+def _rows(piece: Piece, others: Counter[str]) -> Iterator[_Row | BadRecordError]:
+    if piece.lines:
+        return _json_rows(piece)
+    if piece.row_groups:
+        return _parquet_rows(piece)
+    kind = kind_of(piece.file.path)
+    if kind in PAGES:
+        return _page_file(piece.file)
+    if kind in WARC:
+        return _warc_rows(piece.file, others)
+    return _text_file(piece.file) if kind == ".txt" else iter(())
 
 
 def _document(row: _Row, file: InputFile) -> Document:
     text = row.fields.get("text")
     if text is None:
-        raise _BadRecordError("no text", row.place, "has no field 'text'; every record needs one")
+        raise BadRecordError("no text", row.place, "has no field 'text'; every record needs one")
     if not isinstance(text, str):
-        raise _BadRecordError(
+        raise BadRecordError(
             "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
         )
     _refuse_broken_unicode(row, "text", text)
-    values = {key: _optional_text(row, key) for key in ("id", "source", "lang", "licence", "domain")}
-    name = values["id"] or f"{file.name}:{row.number}"
+    values = {key: _optional_text(row, key) for key in _FIELDS[1:]}
     return Document(
-        id=name,
+        id=values["id"] or f"{file.name}:{row.number}",
         text=text,
         source=values["source"] or file.name,
         lang=values["lang"],
         licence=values["licence"],
-        domain=values["domain"] or file.path.name.split(".")[0],
+        domain=values["domain"] or printable(file.path.name).split(".")[0],
     )
 
 
@@ -153,7 +190,7 @@ def _optional_text(row: _Row, key: str) -> str | None:
         return value
     if key == "id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise _BadRecordError(
+    raise BadRecordError(
         f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string"
     )
 
@@ -162,108 +199,113 @@ def _refuse_broken_unicode(row: _Row, key: str, text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise _BadRecordError(
+        raise BadRecordError(
             "broken Unicode", row.place, f"'{key}' holds half of a surrogate pair; repair the record"
         ) from None
 
 
-def _json_rows(file: InputFile) -> Iterator[_Row | _BadRecordError]:
-    for line in _lines(file):
-        if isinstance(line, _BadRecordError):
-            yield line
+def _json_rows(piece: Piece) -> Iterator[_Row | BadRecordError]:
+    import orjson
+
+    for number, line in enumerate(piece.lines.split(b"\n"), piece.first):
+        if not line or line.isspace():
             continue
-        number, data = line
-        if not data.strip():
+        if len(line) > MAX_RECORD_BYTES:
+            yield too_long(f"{piece.file.shown}, line {number}")
             continue
-        yield _json_row(f"{file.path}, line {number}", number, data)
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            yield _json_row(piece.file, number, line)
+            continue
+        yield (
+            _Row(piece.file, number, fields)
+            if isinstance(fields, dict)
+            else _no_object(piece.file, number, fields)
+        )
 
 
-def _json_row(place: str, number: int, data: bytes) -> _Row | _BadRecordError:
+def _json_row(file: InputFile, number: int, line: bytes) -> _Row | BadRecordError:
+    """The standard library's reading, which takes more than the fast one and says what is wrong."""
+    place = f"{file.shown}, line {number}"
     try:
-        fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
+        fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        return _BadRecordError(
+        return BadRecordError(
             "not UTF-8", place, f"is not UTF-8 (byte {error.start}); save the file as UTF-8"
         )
     except (ValueError, RecursionError) as error:
-        return _BadRecordError("not JSON", place, f"is not valid JSON: {error}")
-    if not isinstance(fields, dict):
-        return _BadRecordError(
-            "not an object", place, f"is a JSON {type(fields).__name__}, expected an object with 'text'"
-        )
-    return _Row(place, number, fields)
+        return BadRecordError("not JSON", place, f"is not valid JSON: {error}")
+    return _Row(file, number, fields) if isinstance(fields, dict) else _no_object(file, number, fields)
 
 
-def _lines(file: InputFile) -> Iterator[tuple[int, bytes] | _BadRecordError]:
-    number = 0
+def _no_object(file: InputFile, number: int, value: object) -> BadRecordError:
+    text = f"is a JSON {type(value).__name__}, expected an object with 'text'"
+    return BadRecordError("not an object", f"{file.shown}, line {number}", text)
+
+
+def _whole_file(file: InputFile, advice: str) -> bytes:
+    """Raises BadRecordError for a file above MAX_RECORD_BYTES."""
     with open_bytes(file.path) as stream:
-        while True:
-            number += 1
-            place = f"{file.path}, line {number}"
-            try:
-                line = stream.readline(MAX_RECORD_BYTES + 1)
-                too_long = len(line) > MAX_RECORD_BYTES
-                rest = line
-                while too_long and rest and not rest.endswith(b"\n"):
-                    rest = stream.readline(MAX_RECORD_BYTES)
-            except _UNREADABLE as error:
-                yield _BadRecordError(
-                    "damaged file", place, f"cannot be read ({error}); the file is truncated or damaged"
-                )
-                return
-            if too_long:
-                yield _BadRecordError(
-                    "too large", place, f"is longer than {MAX_RECORD_BYTES} bytes; split the record"
-                )
-            elif not line:
-                return
-            else:
-                yield number, line
+        data = stream.read(MAX_RECORD_BYTES + 1)
+    if len(data) > MAX_RECORD_BYTES:
+        raise BadRecordError("too large", file.shown, f"is larger than {MAX_RECORD_BYTES} bytes; {advice}")
+    return data
 
 
-def _text_file(file: InputFile) -> Iterator[_Row | _BadRecordError]:
-    place = str(file.path)
-    pieces: list[bytes] = []
-    size = 0
-    with open_bytes(file.path) as stream:
-        while piece := stream.read(1 << 20):
-            size += len(piece)
-            if size > MAX_RECORD_BYTES:
-                text = f"is larger than {MAX_RECORD_BYTES} bytes; a .txt file is one document: split it"
-                yield _BadRecordError("too large", place, text)
-                return
-            pieces.append(piece)
-    data = b"".join(pieces)
+def _text_file(file: InputFile) -> Iterator[_Row | BadRecordError]:
     try:
-        text = data.decode("utf-8-sig")
+        data = _whole_file(file, "a .txt file is one document: split it")
+        yield _Row(file, 1, {"text": data.decode("utf-8-sig")})
+    except BadRecordError as error:
+        yield error
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        yield _BadRecordError(
-            "not UTF-8", f"{place}, line {line}", f"is not UTF-8 (byte {error.start}); save it as UTF-8"
-        )
-        return
-    yield _Row(place, 1, {"text": text})
+        place = f"{file.shown}, line {error.object.count(bytes([10]), 0, error.start) + 1}"
+        yield BadRecordError("not UTF-8", place, f"is not UTF-8 (byte {error.start}); save it as UTF-8")
 
 
-def _parquet_rows(file: InputFile) -> Iterator[_Row | _BadRecordError]:
+def _page_file(file: InputFile) -> Iterator[_Row | BadRecordError]:
+    try:
+        html = decode_html(_whole_file(file, "no page of text is so long: leave it out"))
+        yield _page_row(file, 1, html, None)
+    except BadRecordError as error:
+        yield error
+
+
+def _warc_rows(file: InputFile, others: Counter[str]) -> Iterator[_Row | BadRecordError]:
+    for record in read_warc(file.path, others):
+        if isinstance(record, BadWarcRecord):
+            yield BadRecordError(record.reason, f"{file.shown}, record {record.number}", record.text)
+            continue
+        try:
+            yield _page_row(file, record.number, record.html, record.url)
+        except BadRecordError as error:
+            yield error
+
+
+def _page_row(file: InputFile, number: int, html: str, url: str | None) -> _Row:
+    """Raises BadRecordError for a page that gives no text."""
+    try:
+        page = extract(html)
+    except PageError as error:
+        place = file.shown if url is None else f"{file.shown}, record {number} ({url})"
+        raise BadRecordError(error.reason, place, str(error)) from None
+    fields = {"text": page.text, "source": url or page.url, "licence": page.licence}
+    return _Row(file, number, fields, "record")
+
+
+def _parquet_rows(piece: Piece) -> Iterator[_Row | BadRecordError]:
     import pyarrow
     import pyarrow.parquet
 
-    wanted = ("text", "id", "source", "lang", "licence", "domain")
-    number = 0
+    number = piece.first - 1
     try:
-        with pyarrow.parquet.ParquetFile(file.path) as table:
-            columns = [name for name in wanted if name in table.schema_arrow.names]
-            if "text" not in columns:
-                yield _BadRecordError(
-                    "no text", str(file.path), "has no column 'text'; rename the column that holds the text"
-                )
-                return
-            for batch in table.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
+        with pyarrow.parquet.ParquetFile(piece.file.path) as table:
+            columns = [name for name in _FIELDS if name in table.schema_arrow.names]
+            groups = list(piece.row_groups)
+            for batch in table.iter_batches(batch_size=_PARQUET_ROWS, row_groups=groups, columns=columns):
                 for fields in batch.to_pylist():
                     number += 1
-                    yield _Row(f"{file.path}, row {number}", number, fields)
+                    yield _Row(piece.file, number, fields, "row")
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
-        first = str(error).splitlines()[0]
-        place = f"{file.path}, after row {number}"
-        yield _BadRecordError("damaged file", place, f"cannot be read as Parquet ({first})")
+        yield damaged_parquet(piece.file, number, error)

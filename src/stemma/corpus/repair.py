@@ -1,8 +1,11 @@
-"""Repairs that cannot make a text worse: bytes read in the wrong encoding, markup left around a text, lines of page furniture.
+"""Repairs that cannot make a text worse: bytes read in the wrong encoding, markup left around a text, lines of page
+furniture, passages in a loop.
 
 Each is a function from text to text that returns it unchanged where it does not apply. A misread run is put right when
 its characters, as the bytes they were, are whole UTF-8 sequences; markup goes when a text is a page or a piece of one;
-furniture goes line by line (`furniture`).
+furniture goes line by line (`furniture`), copies that follow each other at once go but for the first (`loops`).
+
+Few texts need any. In a batch, compiled passes over the bytes find those that may, and only these become strings.
 """
 
 import html
@@ -10,11 +13,18 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stemma.corpus.furniture import strip_furniture
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from stemma.corpus.furniture import bare_start, find_furniture, strip_furniture
+from stemma.corpus.loops import find_loops, strip_loops
 
 
 class Repaired(NamedTuple):
-    """A text and the names of the repairs that changed it; `lost` is the share of its visible characters that went."""
+    """A text and the names of the repairs that changed it.
+
+    `lost` is the share of its visible characters that went, those of copies ("loop") aside."""
 
     text: str
     edits: tuple[str, ...]
@@ -30,7 +40,31 @@ def repair(text: str) -> Repaired:
         if changed != text:
             edits.append(name)
             text = changed
-    return Repaired(text, tuple(edits), _lost(before, text) if edits else 0.0)
+    lost = _lost(before, text) if edits else 0.0
+    single = strip_loops(text)
+    if single != text:
+        edits.append("loop")
+    return Repaired(single, tuple(edits), lost)
+
+
+def repair_batch(
+    data: bytes | npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
+) -> list[tuple[int, Repaired]]:
+    """The documents of a batch that a repair changed, by number, each with what `repair` makes of it.
+
+    Document i is the UTF-8 bytes data[offsets[i] : offsets[i + 1]]."""
+    array = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.view()
+    array.flags.writeable = False  # one type to compile for
+    suspects = set(np.flatnonzero(_suspects(array, offsets)).tolist())
+    suspects.update(document for document, _, _ in find_furniture(array, offsets))
+    suspects.update(document for document, _, _ in find_loops(array, offsets))
+    changed: list[tuple[int, Repaired]] = []
+    for document in sorted(suspects):
+        text = array[offsets[document] : offsets[document + 1]].tobytes().decode("utf-8", "surrogatepass")
+        repaired = repair(text)
+        if repaired.edits:
+            changed.append((document, repaired))
+    return changed
 
 
 def decode_misread(text: str) -> str:
@@ -90,7 +124,6 @@ _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS.split())})\b[^<>]*>|<!doctype[^<>
 _INLINE = re.compile(rf"</?(?:{'|'.join(_INLINES.split())})\b[^<>]*>", re.IGNORECASE)
 _CLOSING = re.compile(r"</[a-z][a-z0-9]*\s*>", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
-_SPACE = re.compile(r"\s+")
 
 
 def _reread(match: re.Match[str]) -> str:
@@ -104,8 +137,35 @@ def _reread(match: re.Match[str]) -> str:
 
 
 def _lost(before: str, after: str) -> float:
-    visible = len(_SPACE.sub("", before))
-    return max(0.0, 1 - len(_SPACE.sub("", after)) / visible) if visible else 0.0
+    visible = _visible(before)
+    return max(0.0, 1 - _visible(after) / visible) if visible else 0.0
+
+
+def _visible(text: str) -> int:
+    return sum(map(len, text.split()))
+
+
+# The bytes of _MISREAD_LEAD: a letter C3 82, C3 83 or C3 A0 to C3 B4, and how the characters that may follow begin.
+_LEAD_BYTE = 0xC3
+_SECOND = np.zeros(256, np.bool_)
+_SECOND[[0x82, 0x83, *range(0xA0, 0xB5)]] = True
+_FOLLOWER = np.zeros(256, np.bool_)
+_FOLLOWER[[0xC2, 0xC5, 0xC6, 0xCB, 0xE2]] = True
+
+
+@njit(cache=True, nogil=True)
+def _suspects(data, offsets):  # type: ignore[no-untyped-def]
+    """(documents,) whether one may hold misread characters, or begins with "<" as a page does."""
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    for document in range(len(found)):
+        first, end = offsets[document], offsets[document + 1]
+        for i in range(first, end - 2):
+            if data[i] == _LEAD_BYTE and _SECOND[data[i + 1]] and _FOLLOWER[data[i + 2]]:
+                found[document] = True
+                break
+        first = bare_start(data, first, end)
+        found[document] |= first < end and data[first] == 60
+    return found
 
 
 _REPAIRS: tuple[tuple[str, Callable[[str], str]], ...] = (

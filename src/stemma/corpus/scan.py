@@ -1,7 +1,8 @@
 """One compiled pass over a text's UTF-8 bytes, from which every rule reads.
 
-The pass yields character counts, the folded text (lower case, narrow width, white space collapsed), a 64-bit hash per
-token (a token is a run of letters and digits, or one Han or kana character) and a hash and length per line.
+The pass yields character counts, the folded text (lower case, narrow width, white space collapsed), a 64-bit
+hash per token (a token is a run of letters and digits, or one Han or kana character) and a hash and length
+per line.
 """
 
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stemma.corpus.batch_scan import ScannedBatch, scan_batch
 from stemma.corpus.characters import (
     DIGIT,
     HAN,
@@ -22,6 +24,9 @@ from stemma.corpus.characters import (
     CharacterTables,
     character_tables,
 )
+from stemma.corpus.hashing import mix
+
+__all__ = ["Scan", "ScannedBatch", "mix", "scan", "scan_batch"]
 
 LONG_RUN = 16  # the same visible character this many times in a row counts as a run
 _RUN_CHARACTERS, _LONGEST_RUN, _NUM_FOLDED, _NUM_TOKENS, _NUM_LINES = range(NUM_CLASSES, NUM_CLASSES + 5)
@@ -64,15 +69,6 @@ def scan(text: str, tables: CharacterTables | None = None) -> Scan:
         line_hashes[: counts[_NUM_LINES]],
         line_lengths[: counts[_NUM_LINES]],
     )
-
-
-@njit(cache=True, nogil=True, inline="always")
-def mix(value: Any) -> Any:
-    """Spread the bits of a 64-bit value (the finaliser of splitmix64)."""
-    value = np.uint64(value)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
 
 
 @njit(cache=True, nogil=True)
@@ -147,6 +143,8 @@ def _scan(data, classes, folds, counts, folded, tokens, line_hashes, line_length
         if space_pending and is_word and previous_is_word:
             folded[num_folded] = 32  # white space counts only where it divides two words
             num_folded += 1
+            if line_length > 0:
+                line = (line ^ np.uint64(32)) * np.uint64(0x100000001B3) + np.uint64(1)
         space_pending, previous_is_word = False, is_word
         folded[num_folded] = fold
         num_folded += 1

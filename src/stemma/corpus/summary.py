@@ -1,7 +1,7 @@
 """The settings of a cleaning run and what it reports: both are data, written to `cleaning.json` and read back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stemma.errors import StemmaError
@@ -29,13 +29,30 @@ class CleanSettings:
     """Replace personal information by typed placeholders."""
     repair: bool = True
     """Put misread encodings right, take markup off pages, strip lines of page furniture."""
+    format: Literal["parquet", "jsonl"] = "parquet"
+    """Of the kept documents: Parquet, or JSON Lines compressed with zstd."""
+    part_megabytes: int = 32
+    """Text in a part, in MiB: the unit of work and of resuming, a file of the result each."""
     languages: tuple[str, ...] = ()
-    """Languages to keep, as ISO 639-1 codes; a document surely in another one goes. None named: all stay."""
+    """Languages to keep, as ISO 639-1 codes, zh-Hans and zh-Hant apart or zh for both; a document surely in another one
+    goes. None named: all stay."""
+    rule_sets: tuple[str, ...] = ()
+    """Published sets of rules to add to the default ones: keys of `rule_sets.RULE_SETS`."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Borders to move, by their keys: see `decide.limits_of`."""
 
     def __post_init__(self) -> None:
+        from stemma.corpus.decide import limits_of
+
+        limits_of(self.rule_sets, self.limits)  # names that do not exist are noticed here
         if not 0 < self.jaccard <= 1:
             raise StemmaError(f"jaccard is {self.jaccard}; give a similarity above 0 and at most 1")
-        for name, most in (("num_bands", 256), ("num_rows", 64), ("shingle_size", 32)):
+        for name, most in (
+            ("num_bands", 256),
+            ("num_rows", 64),
+            ("shingle_size", 32),
+            ("part_megabytes", 4096),
+        ):
             if not 1 <= getattr(self, name) <= most:
                 raise StemmaError(f"{name} is {getattr(self, name)}; give a whole number from 1 to {most}")
 
@@ -84,6 +101,8 @@ class CleaningSummary:
     documents_edited: int
     bad_records: Mapping[str, int]
     bad_examples: tuple[str, ...]
+    other_records: Mapping[str, int]
+    """Records of web archives that are no pages: requests, other kinds of content, errors of the server."""
     by_rule: Mapping[str, int]
     by_language: Mapping[str, Counts]
     by_source: Mapping[str, Counts]
@@ -93,6 +112,12 @@ class CleaningSummary:
     largest_clusters: tuple[Cluster, ...]
     num_full_buckets: int
     """Comparisons left out because a bucket was crowded; 0 means that no candidate was skipped."""
+    borders: Mapping[str, float]
+    """The limits that applied, by name."""
+    broken: Mapping[str, int]
+    """Documents that break each limit, by the name of its border, whatever other rule took them."""
+    histograms: Mapping[str, Mapping[str, tuple[int, int]]]
+    """By language group and measure, documents before and after cleaning in each bin: see `curves`."""
     samples: Mapping[str, tuple[str, ...]]
     """The first dropped texts of each rule, cut short, personal information hidden."""
     outputs: Mapping[str, str]

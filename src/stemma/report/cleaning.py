@@ -4,13 +4,32 @@ Reads `cleaning.json` (stemma.corpus.summary.CleaningSummary) and, where the dec
 `label_check.json`: {what: {"found", "planted", "rate"}}.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stemma.report.blocks import Block, Cell, Columns, Facts, Fold, Headline, Quote, Section, Table, Text, num
-from stemma.report.formats import count, duration, percent, plain, size
+from stemma.corpus.curves import EDGES, PER_DECADE, broken_at
+from stemma.report.blocks import (
+    Block,
+    Cell,
+    Columns,
+    Facts,
+    Figure,
+    Fold,
+    Headline,
+    Quote,
+    Section,
+    Table,
+    Text,
+    num,
+)
+from stemma.report.formats import count, duration, percent, plain, significant, size
+from stemma.report.plots import Curve, curves
 from stemma.report.record import Record, read_record
 
 _MAX_SAMPLES, _MAX_PARTS = 5, 24
+_MAX_BORDERS, _MAX_CURVES = 16, 6
+_SIGN = {"least": "\u2265", "most": "\u2264"}
+_COARSE = PER_DECADE // 5  # bins of a histogram drawn as one
 
 
 def cleaning(folder: Path) -> Section | None:
@@ -28,6 +47,8 @@ def cleaning(folder: Path) -> Section | None:
     if by_rule:
         blocks.append(_reasons(by_rule, total))
         blocks += _samples(summary.record("samples"), by_rule)
+    blocks += _borders(summary)
+    blocks += _spreads(summary)
     if labels:
         blocks.append(_label_check(labels))
     parts: list[Block] = [t for t in (_parts(summary, "by_language"), _parts(summary, "by_source")) if t]
@@ -91,6 +112,83 @@ def _reasons(by_rule: dict[str, float], total: Record) -> Table:
         "Why documents were dropped",
         "A document leaves at the first rule it breaks.",
     )
+
+
+def _borders(summary: Record) -> list[Block]:
+    """What each border costs, and what one a quarter stricter or looser would."""
+    found = [(name, int(n)) for name, n in summary.record("broken").numbers() if n]
+    found.sort(key=lambda pair: (-pair[1], pair[0]))
+    rows, figures = list[list[Cell]](), list[Block]()
+    limits = {name: summary.record("borders").number(name) for name, _ in found}
+    for name, broken in found[:_MAX_BORDERS]:
+        group, rule, measure, side = name.split(".")
+        border, histogram = limits[name], _histogram(summary, f"{group}.{measure}")
+        if border is None or not histogram:
+            continue
+        tighter, looser = (1.25, 0.75) if side == "least" else (0.75, 1.25)
+        costs = [broken_at(histogram, border * factor, side) for factor in (tighter, looser)]
+        rows.append(
+            [
+                Cell(plain(rule)),
+                Cell(f"{plain(measure)}, {group}"),
+                num(f"{_SIGN[side]} {significant(border)}"),
+                num(count(broken)),
+                *(num(f"\u2248 {count(round(cost))}") for cost in costs),
+            ]
+        )
+        if len(figures) < _MAX_CURVES:
+            figures.append(_border_curve(name, histogram, border))
+    if not rows:
+        return []
+    columns = ["rule", "measure, table", "stays", "beyond it", "a quarter stricter", "a quarter looser"]
+    table = Table(
+        columns,
+        rows,
+        "What each border costs",
+        "Documents beyond the border, whatever other rule took them. "
+        "stemma clean thresholds counts any other border exactly.",
+    )
+    return [table, Columns(figures, narrow=True)]
+
+
+def _histogram(summary: Record, name: str) -> dict[str, Sequence[int]]:
+    return summary.record("histograms").record(name).data
+
+
+def _border_curve(name: str, histogram: Mapping[str, Sequence[int]], border: float) -> Figure:
+    group, rule, measure, side = name.split(".")
+    documents = sum(before for before, _ in histogram.values())
+    x = [border * factor / 20 for factor in range(2, 61)]
+    y = [100 * broken_at(histogram, at, side) / documents for at in x]
+    here = 100 * broken_at(histogram, border, side) / documents
+    lines = [Curve("", x, y), Curve("", [border, border], [0.0, here], color=1)]
+    svg = curves(
+        lines, f"{plain(rule)}: share beyond the border", plain(measure), "% of documents", small=True
+    )
+    return Figure(svg, f"{plain(rule)}, {group}", f"Mark: the border, {significant(border)}.")
+
+
+def _spreads(summary: Record) -> list[Block]:
+    """How long documents are, before and after, by language group."""
+    figures: list[Block] = []
+    for group in ("zh", "en", "neutral"):
+        histogram = _histogram(summary, f"{group}.characters")
+        places = sorted(map(int, histogram))
+        if len(places) < 3:
+            continue
+        steps = range(places[0] // _COARSE, places[-1] // _COARSE + 1)
+        x = [float(EDGES[min(step * _COARSE, len(EDGES) - 1)]) for step in steps]
+        lines = []
+        for side, title in enumerate(("before", "after")):
+            sums = dict.fromkeys(steps, 0)
+            for place in places:
+                sums[place // _COARSE] += histogram[str(place)][side]
+            lines.append(Curve(title, x, list(sums.values()), color=side))
+        svg = curves(lines, f"Length of {group} documents", "visible characters", "documents", log_x=True)
+        figures.append(
+            Figure(svg, f"Length of documents, {group}", "Visible characters, before and after cleaning.")
+        )
+    return [Columns(figures)] if figures else []
 
 
 def _label_check(labels: Record) -> Table:

@@ -24,6 +24,7 @@ _HEX = {
 _FONT = 10.0
 _WIDTH, _HEIGHT = 480, 250  # pixels: two figures side by side on a desk, one on a phone
 _SMALL = 320, 190  # three side by side
+_MOST_TICKS = 10
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def curves(
     log_x: bool = False,
     small: bool = False,
 ) -> Markup:
-    """Lines over steps or tokens, each named at its right end; a log axis is ticked at the given x,
-    a small plot starts at zero."""
+    """Lines over steps or tokens, each named at its right end; a log axis is ticked at the given x, or at powers of ten
+    where there are many; a small plot starts at zero."""
     with _style() as figure:
         wide, high = _SMALL if small else (_WIDTH, _HEIGHT)
         figure.set_size_inches(wide / 72, high / 72)
@@ -72,7 +73,9 @@ def curves(
             _draw_curve(axes, line)
         if log_x:
             axes.set_xscale("log")
-            axes.set_xticks(sorted({x for line in lines for x in line.x}), minor=False)
+            given = sorted({x for line in lines for x in line.x})
+            decades = [10.0**power for power in range(-9, 12) if given[0] <= 10.0**power <= given[-1]]
+            axes.set_xticks(given if len(given) <= _MOST_TICKS else decades, minor=False)
             axes.set_xticks([], minor=True)
         first, last = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
         axes.set_xlim(first, last if last > first else first + 1)

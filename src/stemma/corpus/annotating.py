@@ -1,0 +1,122 @@
+"""The first stage: a part is read, repaired and measured, batch by batch; nothing is decided yet."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stemma.corpus.annotated import PartWriter, to_batch
+from stemma.corpus.batch_scan import scan_batch
+from stemma.corpus.decontaminate import Decontaminator
+from stemma.corpus.document import Document
+from stemma.corpus.job import ANNOTATED, Job, tools
+from stemma.corpus.language import identify_batch
+from stemma.corpus.measures import measure_batch
+from stemma.corpus.parts import Part
+from stemma.corpus.read import BadRecords, read_piece, usable
+from stemma.corpus.repair import repair_batch
+
+BATCH_CHARACTERS = 4 << 20
+
+
+def annotate_part(job: Job, part: Part) -> None:
+    """Write the annotated part. Raises the first bad record, or counts them, as the settings say."""
+    bad = BadRecords()
+    found = (item for piece in part.pieces for item in read_piece(piece, bad.others))
+    with PartWriter(job.folder / ANNOTATED, part.name) as writer:
+        for documents in _batches(usable(found, job.settings.on_error, bad)):
+            writer.add(_arrow(_annotate(job, documents)))
+    writer.count(bad)
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    held, size = list[Document](), 0
+    for document in documents:
+        held.append(document)
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _annotate(job: Job, documents: list[Document]) -> dict[str, Any]:
+    import xxhash
+
+    settings = job.settings
+    texts = [document.text for document in documents]
+    columns: dict[str, Any] = {
+        "id": [document.id for document in documents],
+        "source": [document.source for document in documents],
+        "said": [document.lang for document in documents],
+        "licence": [document.licence for document in documents],
+        "domain": [document.domain for document in documents],
+        "characters": np.array([len(text) for text in texts], np.int64),
+        "id_key": np.array([xxhash.xxh3_64_intdigest(d.id.encode()) for d in documents], np.uint64),
+    }
+    edits: list[tuple[str, ...]] = [()] * len(texts)
+    lost = np.zeros(len(texts), np.float32)
+    batch = to_batch(texts)
+    if settings.repair:
+        for i, repaired in repair_batch(batch.data, batch.offsets):
+            texts[i], edits[i], lost[i] = repaired.text, repaired.edits, repaired.lost
+        if any(edits):
+            batch = to_batch(texts)
+    scanned = scan_batch(batch.data, batch.offsets)
+    measures = measure_batch(scanned)
+    lang, script = identify_batch(batch.data, batch.offsets, scanned, measures)
+    columns |= {
+        "text": texts,
+        "edits": edits,
+        "lost": lost,
+        "lang": lang,
+        "script": script,
+        "group": measures.groups,
+        "measures": measures.values,
+        "key_0": scanned.keys[:, 0],
+        "key_1": scanned.keys[:, 1],
+    }
+    checker = tools(job).checker
+    if checker is not None:
+        columns |= _leaks(checker, scanned.tokens, scanned.token_offsets)
+    if settings.near_duplicates:
+        keys = tools(job).minhash.band_keys(scanned.tokens, scanned.token_offsets)
+        columns["num_tokens"] = np.diff(scanned.token_offsets)
+        columns |= {band_name(band): keys[:, band] for band in range(settings.num_bands)}
+    return columns
+
+
+def band_name(band: int) -> str:
+    """The column of one MinHash band."""
+    return f"band_{band:02}"
+
+
+def _leaks(
+    checker: Decontaminator, tokens: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """The worst leak of each document: its kind, the share of the item that was found, "file#item"."""
+    count = len(offsets) - 1
+    kinds, items = list[str | None]([None] * count), list[str | None]([None] * count)
+    shares = np.zeros(count, np.float32)
+    for i in range(count):
+        found = checker.check(tokens[offsets[i] : offsets[i + 1]])
+        if found:
+            worst = max(found, key=lambda leak: leak.coverage)
+            kinds[i], shares[i], items[i] = worst.kind, worst.coverage, f"{worst.item_file}#{worst.item_id}"
+    return {"leak_kind": kinds, "leak_share": shares, "leak": items}
+
+
+def _arrow(columns: dict[str, Any]) -> dict[str, Any]:
+    import pyarrow
+
+    types = {"text": pyarrow.large_string(), "edits": pyarrow.list_(pyarrow.string())}
+
+    def array(name: str, column: Any) -> Any:
+        if isinstance(column, list):
+            return pyarrow.array(column, types.get(name, pyarrow.string()))
+        flat = pyarrow.array(np.ascontiguousarray(column).reshape(-1))
+        return flat if column.ndim == 1 else pyarrow.FixedSizeListArray.from_arrays(flat, column.shape[1])
+
+    return {name: array(name, column) for name, column in columns.items()}

@@ -1,0 +1,88 @@
+"""The words and phrases that the pass looks for, as a table from token hash to bits.
+
+A phrase of up to LONGEST_PHRASE words is found by its last word, which has PHRASE_END: the hash of the run of
+tokens up to it, last word first, is looked up in the same table.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stemma.corpus.characters import character_tables
+
+ENGLISH = 1
+"""Small words that make up a quarter of English prose and little of any other text."""
+GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+FIRST_STOP_BIT = 1
+COUNTER, POLICY, LOREM, FILLER, PHRASE_END = (1 << bit for bit in range(9, 14))
+"""What is counted under a page; a phrase of scripts and policies; lorem ipsum; its first five words; ends a
+phrase."""
+LONGEST_PHRASE = 5
+_SIZE = 1024
+_WORDS = {
+    ENGLISH: "the of and to in is a that for it with as on be are this was not",
+    COUNTER: "like likes share shares comment comments view views reply replies vote votes upvotes downvotes "
+    "followers downloads reposts retweets reads bookmarks answers",
+    POLICY: "javascript",
+}
+_PHRASES = {
+    POLICY: (
+        *("privacy policy", "cookie policy", "terms of use", "terms of service"),
+        *("use cookies", "uses cookies", "use of cookies", "accept cookies"),
+    ),
+    LOREM: ("lorem ipsum",),
+    FILLER: ("lorem ipsum dolor sit amet",),
+}
+_MASK = (1 << 64) - 1
+
+
+class Lexicon(NamedTuple):
+    """An open-addressing table: `keys` (size,) uint64, 0 where free, and `bits` (size,) int64."""
+
+    keys: npt.NDArray[np.uint64]
+    bits: npt.NDArray[np.int64]
+
+
+@functools.cache
+def lexicon() -> Lexicon:
+    """Build the table once."""
+    table = Lexicon(np.zeros(_SIZE, np.uint64), np.zeros(_SIZE, np.int64))
+    for bit, words in _WORDS.items():
+        for word in words.split():
+            _add(table, hash_word(word), bit)
+    for place, word in enumerate(GOPHER_STOP_WORDS, FIRST_STOP_BIT):
+        _add(table, hash_word(word), 1 << place)
+    for bit, phrases in _PHRASES.items():
+        for phrase in phrases:
+            *before, last = map(hash_word, phrase.split())
+            _add(table, last, PHRASE_END)
+            for token in reversed(before):
+                last = _extend(last, token)
+            _add(table, last, bit)
+    return table
+
+
+def hash_word(word: str) -> int:
+    """The token hash that `scan` gives a word."""
+    folds = character_tables().folds
+    value = 0
+    for character in word:
+        value = ((value ^ int(folds[ord(character)])) * 0x9E3779B97F4A7C15 + 1) & _MASK
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+    return value ^ value >> 31
+
+
+def _extend(run: int, token: int) -> int:
+    value = (run * 0xD1342543DE82EF95 + token) * 0xAF251AF3B0F025B5 & _MASK
+    return value ^ value >> 32
+
+
+def _add(table: Lexicon, key: int, bit: int) -> None:
+    slot = key % _SIZE
+    while table.keys[slot] not in (0, key):
+        slot = (slot + 1) % _SIZE
+    table.keys[slot] = key
+    table.bits[slot] |= bit

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,8 @@ from stemma.corpus.toxicity import (
     Phrase,
     Scorer,
     ToxicityAudit,
-    ToxicityLimits,
     ToxicModel,
     WordLists,
-    decide_toxicity,
     load_scorer,
     per_thousand,
     read_list,
@@ -186,31 +185,16 @@ def test_the_lists_that_ship_have_no_line_twice_and_nothing_toxic_that_is_always
             assert names(built_in, phrase.text) == [phrase.name], phrase
 
 
-def test_nothing_goes_without_a_limit_and_few_hits_never_do(built_in: WordLists) -> None:
-    tokens, offsets = batch(["bitch " * 10, "you bitch, bitch", "fine"])
-    counts = built_in.counts(built_in.find(tokens, offsets), 3)
-    lengths = np.diff(offsets).tolist()
-
-    def decided(limits: ToxicityLimits) -> list[bool]:
-        rows = zip(counts, lengths, strict=True)
-        return [decide_toxicity(row, n, built_in.categories, limits) is not None for row, n in rows]
-
-    assert decided(ToxicityLimits()) == [False] * 3
-    assert decided(ToxicityLimits(most={"insult": 5.0})) == [True, False, False]
-    assert decided(ToxicityLimits(most={"insult": 5.0}, fewest_hits=1)) == [True, True, False]
-    assert decided(ToxicityLimits(most={"sexual": 0.0})) == [False] * 3
-    reason = decide_toxicity(counts[0], 10, built_in.categories, ToxicityLimits(most={"insult": 5.0}))
-    assert reason is not None
-    assert (reason.rule, reason.measure, reason.value, reason.threshold) == (
-        "toxic_insult",
-        "insult_per_1000",
-        1000,
-        5,
-    )
-    with pytest.raises(StemmaError, match="'insults'"):
-        ToxicityLimits(most={"insults": 1.0}).check(built_in.categories)
-    with pytest.raises(StemmaError, match="give 0 or more"):
-        ToxicityLimits(most={"insult": -1.0}).check(built_in.categories)
+def test_an_audit_comes_back_from_what_json_has_of_it(built_in: WordLists) -> None:
+    tokens, offsets = batch(["you bitch, bitch", "women are stupid", "fine"])
+    audit = ToxicityAudit()
+    audit.add(built_in, built_in.find(tokens, offsets), ["en"] * 3, ["a", "b", "a"])
+    again = ToxicityAudit.parse(json.loads(json.dumps(audit.plain())))
+    assert again == audit
+    assert audit.rows()
+    assert audit.bias_rows()
+    again.merge(audit)
+    assert [row.hits for row in again.rows()] == [2 * row.hits for row in audit.rows()]
 
 
 TEXTS = ["bitch and bitches", "傻逼", "fine", "You bitch. " * 3, "傻逼 asshole"]

@@ -15,8 +15,11 @@ class Bytes:
 
     vocab_size, bos_id, eos_id, pad_id, fingerprint = 257, None, 256, None, "bytes"
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, after: str = "start") -> list[int]:
         return list(text.encode())
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
 
     def token_bytes(self, token: int) -> bytes:
         return bytes([token])

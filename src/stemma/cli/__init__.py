@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "corpus playground": "write the built-in corpus: documents, dialogues, preferences, questions",
         "clean": "documents in, clean documents out, with a reason for each one dropped",
         "clean train-quality": "train the classifier of good and bad documents that cleaning can score with",
+        "clean train-ngrams": "train the n-gram model that cleaning takes perplexities from",
         "clean explain": "why a document was kept, edited or dropped: the rule or the twin",
         "clean thresholds": "what every border of a cleaning costs, and what others would",
         "tokenizer train": "train a byte-level BPE tokenizer",

@@ -17,7 +17,7 @@ class Args:
     """Options of `stemma clean`."""
 
     inputs: tyro.conf.Positional[tuple[Path, ...]]
-    """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt) or folders of them."""
+    """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .html, .warc, .warc.gz) or folders of them."""
     out: Path
     """Folder to write: documents/, decisions.parquet, measures.parquet, cleaning.json."""
     workers: int | None = None
@@ -52,6 +52,18 @@ class Args:
     """Published sets of rules to add: gopher, c4, fineweb, fineweb2-zh, refinedweb, chinesewebtext."""
     limits: dict[str, float] = field(default_factory=dict)
     """Borders of rules to move, such as en.template 0.5 too_short 100; see the names in decisions.parquet."""
+    quality_model: Path | None = None
+    """A classifier from `stemma clean train-quality`: every document gets a quality, and `--limits low_quality 0.5` drops."""
+    perplexity_model: Path | None = None
+    """A model from `stemma clean train-ngrams`: every document gets a perplexity, and `--limits perplexity 1500` drops."""
+    word_lists: tuple[Path, ...] = ()
+    """Lists of toxic words beside those that ship, one phrase a line. They are counted; `--limits toxic_insult 5` drops."""
+    passage_tokens: int = 0
+    """Cut passages of so many tokens or more that stood earlier in the corpus; 50 is usual, 0 leaves them."""
+    repeated_paragraphs: bool = False
+    """Cut paragraphs that stood earlier in the corpus."""
+    repeated_lines: bool = False
+    """Cut lines that stand in six documents or more, but for their first place."""
     decontaminate: tuple[Path, ...] = ()
     """Evaluation sets, files or folders: a document that holds one of their items goes."""
     force: bool = False
@@ -79,6 +91,12 @@ def run(args: Args) -> int:
             "languages": list(args.languages),
             "rule_sets": list(args.rule_sets),
             "limits": dict(args.limits),
+            "quality_model": args.quality_model,
+            "perplexity_model": args.perplexity_model,
+            "word_lists": list(args.word_lists),
+            "passage_tokens": args.passage_tokens,
+            "repeated_paragraphs": args.repeated_paragraphs,
+            "repeated_lines": args.repeated_lines,
             "format": args.format,
             "part_megabytes": args.part_megabytes,
         },
@@ -150,6 +168,14 @@ def _show(summary: "CleaningSummary") -> None:
         console.print(
             f"near duplicates: {summary.num_full_buckets:,} crowded buckets were not searched to their end"
         )
+    if summary.toxic_words:
+        worst = summary.toxic_words[0]
+        console.print(
+            f"toxic words: {len(summary.toxic_words)} phrases, the most frequent in {worst.documents:,} documents; "
+            "nothing goes for them unless a limit says so"
+        )
+    for kind, count in summary.other_records.items():
+        console.print(f"archive records that are no pages: {kind}: {count:,}", markup=False)
     if summary.ignored_files:
         console.print(f"files of other kinds, not read: {len(summary.ignored_files)}")
 

@@ -71,8 +71,7 @@ def run(args: Args) -> int:
     if skipped.count:
         say(f"passed over: {skipped.count} records that cannot be read")
     say(f"model: {args.out}")
-    say("scores: stemma.corpus.quality.LinearQuality.load(path).score(tokens, token_offsets)")
-    say("next: stemma clean INPUT --out FOLDER")
+    say(f"next: stemma clean INPUT --out FOLDER --quality-model {args.out} --limits low_quality 0.5")
     return 0
 
 

@@ -7,9 +7,10 @@ document's text is found by its row; beside it `NAME.json` counts its documents 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from stemma.config import plain
 from stemma.corpus.read import BadRecords
+from stemma.corpus.toxicity import ToxicityAudit
 from stemma.storage import atomic_file, write_json
 
 TEXT_FIELDS = ("id", "source", "said", "licence", "domain", "lang", "script", "group", "leak")
@@ -46,7 +48,11 @@ class PartCounts:
     """What `NAME.json` holds."""
 
     documents: int
-    bad: BadRecords = field(default_factory=BadRecords)
+    tokens: int
+    doubtful: int
+    """Documents that only n-gram models of the corpus can judge: see `machine_text`."""
+    bad: BadRecords
+    audit: ToxicityAudit
 
 
 class PartWriter:
@@ -72,14 +78,17 @@ class PartWriter:
         self._writer.write_batch(batch)
         self._documents += batch.num_rows
 
-    def __exit__(self, *failure: Any) -> bool | None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         if self._writer is not None:
             self._writer.close()
-        return self._file.__exit__(*failure)
+        return self._file.__exit__(kind, error, trace)
 
-    def count(self, bad: BadRecords) -> None:
+    def count(self, tokens: int, doubtful: int, bad: BadRecords, audit: ToxicityAudit) -> None:
         """Write the counts, after the part: they say that it is done."""
-        counts = {"documents": self._documents, "bad": plain(bad)}
+        counts = {"documents": self._documents, "tokens": tokens, "doubtful": doubtful}
+        counts |= {"bad": plain(bad), "audit": audit.plain()}
         write_json(self._counts, counts)
 
 
@@ -91,7 +100,9 @@ def part_counts(folder: Path, name: str) -> PartCounts | None:
         return None
     bad = read["bad"]
     found = BadRecords(Counter(bad["reasons"]), bad["examples"], Counter(bad["others"]))
-    return PartCounts(read["documents"], found)
+    return PartCounts(
+        read["documents"], read["tokens"], read["doubtful"], found, ToxicityAudit.parse(read["audit"])
+    )
 
 
 class AnnotatedPart:

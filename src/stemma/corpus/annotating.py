@@ -16,21 +16,28 @@ from stemma.corpus.measures import measure_batch
 from stemma.corpus.parts import Part
 from stemma.corpus.read import BadRecords, read_piece, usable
 from stemma.corpus.repair import repair_batch
+from stemma.corpus.scores import is_doubtful
+from stemma.corpus.toxicity import ToxicityAudit
 
 BATCH_CHARACTERS = 4 << 20
 
 
 def annotate_part(job: Job, part: Part) -> None:
     """Write the annotated part. Raises the first bad record, or counts them, as the settings say."""
-    bad = BadRecords()
+    bad, audit = BadRecords(), ToxicityAudit()
+    tokens = doubtful = 0
     found = (item for piece in part.pieces for item in read_piece(piece, bad.others))
     with PartWriter(job.folder / ANNOTATED, part.name) as writer:
-        for documents in _batches(usable(found, job.settings.on_error, bad)):
-            writer.add(_arrow(_annotate(job, documents)))
-    writer.count(bad)
+        for documents in batches(usable(found, job.settings.on_error, bad)):
+            columns = _annotate(job, documents, audit)
+            tokens += int(columns["num_tokens"].sum())
+            doubtful += int(is_doubtful(columns["measures"]).sum())
+            writer.add(_arrow(columns))
+    writer.count(tokens, doubtful, bad, audit)
 
 
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """The documents, BATCH_CHARACTERS at a time."""
     held, size = list[Document](), 0
     for document in documents:
         held.append(document)
@@ -42,7 +49,7 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield held
 
 
-def _annotate(job: Job, documents: list[Document]) -> dict[str, Any]:
+def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict[str, Any]:
     import xxhash
 
     settings = job.settings
@@ -67,6 +74,9 @@ def _annotate(job: Job, documents: list[Document]) -> dict[str, Any]:
     scanned = scan_batch(batch.data, batch.offsets)
     measures = measure_batch(scanned)
     lang, script = identify_batch(batch.data, batch.offsets, scanned, measures)
+    scores, hits = tools(job).scorer.score(batch.data, batch.offsets, scanned)
+    spoken = [said or found for said, found in zip(columns["said"], lang, strict=True)]
+    audit.add(tools(job).scorer.lists, hits, spoken, columns["domain"])
     columns |= {
         "text": texts,
         "edits": edits,
@@ -74,7 +84,8 @@ def _annotate(job: Job, documents: list[Document]) -> dict[str, Any]:
         "lang": lang,
         "script": script,
         "group": measures.groups,
-        "measures": measures.values,
+        "measures": np.concatenate([measures.values, scores], 1),
+        "num_tokens": np.diff(scanned.token_offsets),
         "key_0": scanned.keys[:, 0],
         "key_1": scanned.keys[:, 1],
     }
@@ -83,7 +94,6 @@ def _annotate(job: Job, documents: list[Document]) -> dict[str, Any]:
         columns |= _leaks(checker, scanned.tokens, scanned.token_offsets)
     if settings.near_duplicates:
         keys = tools(job).minhash.band_keys(scanned.tokens, scanned.token_offsets)
-        columns["num_tokens"] = np.diff(scanned.token_offsets)
         columns |= {band_name(band): keys[:, band] for band in range(settings.num_bands)}
     return columns
 

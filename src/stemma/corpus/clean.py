@@ -16,6 +16,7 @@ from typing import Any
 
 from stemma import __version__
 from stemma.config import load_json, parse, plain
+from stemma.corpus import cutting
 from stemma.corpus.annotated import PartCounts, part_counts
 from stemma.corpus.annotating import annotate_part
 from stemma.corpus.benchmark_texts import find_evaluation_files
@@ -32,13 +33,16 @@ from stemma.corpus.files import InputFile, find_files, printable
 from stemma.corpus.job import (
     ANNOTATED,
     BANDS,
+    CHAIN_DONE,
     DECISIONS,
     DOCUMENTS,
     EDGES,
     JUDGED,
+    KEYS,
     MEASURED,
     NEAR,
     PARTS,
+    REPEATS,
     RESULT,
     SAME_ID,
     SAME_TEXT,
@@ -47,12 +51,13 @@ from stemma.corpus.job import (
     corpus_of,
     tools,
 )
-from stemma.corpus.judging import judge_part
+from stemma.corpus.judging import chain_stage, judge_part
 from stemma.corpus.ledger import write_part
 from stemma.corpus.parts import Part, cut, part_name, stretches
 from stemma.corpus.read import BadRecords
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
 from stemma.corpus.tally import Tally
+from stemma.corpus.toxicity import ToxicityAudit
 from stemma.errors import CheckFailed, StemmaError
 from stemma.progress import Progress
 from stemma.storage import atomic_file, replace_folder, sha256, write_json
@@ -60,6 +65,7 @@ from stemma.storage import atomic_file, replace_folder, sha256, write_json
 DECISIONS_FILE, MEASURES_FILE, SUMMARY = "decisions.parquet", "measures.parquet", "cleaning.json"
 _RUN, _STRETCHES = "run.json", "stretches"
 _WAIT_SECONDS = 0.5
+_MOST_WORDS = 200
 _WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes as long as cleaning a few megabytes
 
 
@@ -177,6 +183,8 @@ class _Run:
                 JUDGED,
                 BANDS,
                 EDGES,
+                KEYS,
+                REPEATS,
                 DOCUMENTS,
                 DECISIONS,
                 MEASURED,
@@ -215,12 +223,13 @@ class _Run:
         parts, bands = range(len(names)), range(settings.num_bands)
         self._list_parts(names)
         folder = self.folder
+        self._stage(workers, "chains", chain_stage, [(job,)], [folder / CHAIN_DONE])
         self._stage(
             workers,
             "judging",
             judge_part,
-            [(job, n) for n in names],
-            [folder / JUDGED / f"{n}.npy" for n in names],
+            [(job, i) for i in parts],
+            [folder / JUDGED / f"{name}.npy" for name in names],
         )
         self._stage(workers, "copies", copies_stage, [(job,)], [folder / SAME_TEXT])
         self._refuse_duplicate_ids()
@@ -230,6 +239,11 @@ class _Run:
             done = [folder / EDGES / f"{name}.npz" for name in names]
             self._stage(workers, "comparing", verify_stage, [(job, i) for i in parts], done)
         self._stage(workers, "near copies", resolve_stage, [(job,)], [folder / NEAR])
+        if cutting.is_wanted(settings):
+            done = [folder / KEYS / f"{name}.npz" for name in names]
+            self._stage(workers, "passages", cutting.keys_stage, [(job, i) for i in parts], done)
+            done = [folder / REPEATS / f"{names[-1]}.npz"]
+            self._stage(workers, "passages", cutting.repeats_stage, [(job,)], done)
         done = [folder / TALLIES / f"{i:06}.json" for i in parts]
         self._stage(workers, "writing", write_part, [(job, i) for i in parts], done)
 
@@ -298,7 +312,13 @@ class _Run:
             shown = ", ".join(file.shown for file in self._files[:3])
             shutil.rmtree(self.folder, ignore_errors=True)
             raise StemmaError(f"{shown}: the corpus holds no document{skipped}")
-        write_json(self.folder / PARTS, {"names": names, "documents": documents})
+        listed = {
+            "names": names,
+            "documents": documents,
+            "tokens": [count.tokens for count in counts],
+            "doubtful": sum(count.doubtful for count in counts),
+        }
+        write_json(self.folder / PARTS, listed)
 
     def _counts(self, names: Sequence[str]) -> list[PartCounts]:
         found = (part_counts(self.folder / ANNOTATED, name) for name in names)
@@ -345,7 +365,10 @@ class _Run:
             part = load_json(path)
             tally.extend(part["tally"])
             outputs |= part["outputs"]
-        bad = _all_bad(self._counts(load_json(self.folder / PARTS)["names"]))
+        counts = self._counts(load_json(self.folder / PARTS)["names"])
+        bad, audit = _all_bad(counts), ToxicityAudit()
+        for count in counts:
+            audit.merge(count.audit)
         tally.count_bad(bad)
         for name, folder in ((DECISIONS_FILE, DECISIONS), (MEASURES_FILE, MEASURED)):
             _join_tables(sorted((self.folder / folder).glob("*.parquet")), result / name)
@@ -356,10 +379,13 @@ class _Run:
             settings=job.settings,
             inputs=tuple(parse(InputRecord, record, "inputs") for record in records),
             evaluation_sets=_records_of(job.evaluation_sets),
+            models=_models_of(job.settings),
             ignored_files=ignored,
             bad_records=dict(sorted(bad.reasons.items())),
             bad_examples=tuple(bad.examples),
             other_records=dict(sorted(bad.others.items())),
+            toxic_words=tuple(audit.rows()[:_MOST_WORDS]),
+            mentioned_groups=tuple(audit.bias_rows()),
             num_full_buckets=load_json(self.folder / NEAR)["skipped"],
             borders={border_name(limit): border_of(limit) for limit in tools(job).limits},
             outputs=outputs,
@@ -380,6 +406,14 @@ def _digest(job: Job, stretch: int, files: list[InputFile]) -> None:
 
 def _record(path: Path, name: str) -> InputRecord:
     return InputRecord(name=name, num_bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def _models_of(settings: CleanSettings) -> tuple[InputRecord, ...]:
+    paths = (settings.quality_model, settings.perplexity_model, *settings.word_lists)
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise StemmaError(f"{path}: does not exist or is not a file")
+    return tuple(_record(path, path.name) for path in paths if path is not None)
 
 
 def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:
@@ -403,7 +437,13 @@ def _identity(files: list[InputFile], job: Job) -> dict[str, Any]:
         for file in files
     ]
     sets = [plain(record) for record in _records_of(job.evaluation_sets)]
-    return {"version": __version__, "settings": settings, "files": times, "evaluation_sets": sets}
+    return {
+        "version": __version__,
+        "settings": settings,
+        "files": times,
+        "evaluation_sets": sets,
+        "models": [plain(m) for m in _models_of(job.settings)],
+    }
 
 
 def _all_bad(counts: Sequence[PartCounts]) -> BadRecords:
@@ -444,6 +484,7 @@ def _existing(
         ("inputs", summary.inputs == tuple(_record(file.path, file.name) for file in files)),
         ("evaluation sets", summary.evaluation_sets == _records_of(evaluation_sets)),
         ("settings", summary.settings == settings),
+        ("models", summary.models == _models_of(settings)),
         ("version of stemma", summary.version == __version__),
     ):
         if not same:

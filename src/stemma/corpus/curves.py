@@ -51,13 +51,15 @@ def histograms(
     limits: "Sequence[Limit]",
 ) -> dict[str, dict[str, list[int]]]:
     """{"group.measure": {bin: [before, after]}} of the measures that the limits look at."""
-    from stemma.corpus.measures import GROUPS, MEASURES
+    from stemma.corpus.columns import MEASURES
+    from stemma.corpus.measures import GROUPS
 
     result: dict[str, dict[str, list[int]]] = {}
     for measure in dict.fromkeys(limit.measure for limit in limits):
-        bins = np.searchsorted(EDGES, values[:, MEASURES.index(measure)], side="right")
+        column = values[:, MEASURES.index(measure)]
+        bins = np.searchsorted(EDGES, column, side="right")
         for number, group in enumerate(GROUPS):
-            own = groups == number
+            own = (groups == number) & ~np.isnan(column)
             before = np.bincount(bins[own], minlength=len(EDGES) + 1)
             after = np.bincount(bins[own & kept], minlength=len(EDGES) + 1)
             filled = np.flatnonzero(before).tolist()

@@ -14,9 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.config import suggest
-from stemma.corpus.annotate import Annotation
-from stemma.corpus.measures import GROUPS, MEASURES
-from stemma.corpus.repair import Repaired
+from stemma.corpus.columns import CATEGORIES, MEASURES
+from stemma.corpus.machine_text import (
+    MOST_EVEN_CUTS,
+    MOST_SEAMS,
+    MOST_SEAMS_OF_CHAIN,
+    MOST_STUFFED_HAN,
+    MOST_STUFFED_WORDS,
+)
+from stemma.corpus.measures import GROUPS
 from stemma.errors import StemmaError
 
 Group = Literal["zh", "en", "neutral"]  # as in GROUPS
@@ -74,6 +80,20 @@ _SHARED = (
     Limit("template", "short_repeated_share", most=0.60),
 )
 
+NEVER = 1e38
+"""a border that nothing reaches: the limit is only measured and reported until it is moved"""
+_MACHINE_TEXT = (
+    Limit("machine_text", "seams", most=MOST_SEAMS),
+    Limit("machine_text", "chain_seams", most=MOST_SEAMS_OF_CHAIN),
+    Limit("machine_text", "even_cut_share", most=MOST_EVEN_CUTS),
+    Limit("machine_text", "stuffed_words", most=MOST_STUFFED_WORDS),
+    Limit("machine_text", "stuffed_han", most=MOST_STUFFED_HAN),
+)
+_ON_REQUEST = (
+    *(Limit("toxic", f"toxic_{category}", most=NEVER) for category in CATEGORIES),
+    Limit("low_quality", "quality", least=-NEVER),
+    Limit("perplexity", "perplexity", most=NEVER),
+)
 _MISREAD_ZH = Limit("mojibake", "misread_share", most=0.04)
 
 LIMITS: dict[Group, tuple[Limit, ...]] = {
@@ -82,9 +102,23 @@ LIMITS: dict[Group, tuple[Limit, ...]] = {
         Limit("too_short", "characters", least=10),
         *_SHARED,
         _MISREAD_ZH,
+        *_MACHINE_TEXT,
+        *_ON_REQUEST,
     ),
-    "en": (Limit("empty", "characters", least=1), Limit("too_short", "characters", least=20), *_SHARED),
-    "neutral": (Limit("empty", "characters", least=1), Limit("too_short", "characters", least=12), *_SHARED),
+    "en": (
+        Limit("empty", "characters", least=1),
+        Limit("too_short", "characters", least=20),
+        *_SHARED,
+        *_MACHINE_TEXT,
+        *_ON_REQUEST,
+    ),
+    "neutral": (
+        Limit("empty", "characters", least=1),
+        Limit("too_short", "characters", least=12),
+        *_SHARED,
+        *_MACHINE_TEXT,
+        *_ON_REQUEST,
+    ),
 }
 
 RULES = tuple(
@@ -94,32 +128,6 @@ RULES = tuple(
 )
 MOST_FURNITURE = 0.5
 """share of the visible characters that lines of page furniture may take before the page is nothing else"""
-
-
-def language_group(numbers: Annotation) -> Group:
-    """The table that applies: zh where Han characters carry the text (and kana do not), en where its small
-    words do."""
-    if numbers.han_share >= 0.3 and numbers.kana_share < 0.05:
-        return "zh"
-    return "en" if numbers.english_share >= 0.05 else "neutral"
-
-
-def decide_edited(repaired: Repaired) -> Reason | None:
-    """A page that was mostly furniture goes, whatever its other lines are."""
-    if "furniture" in repaired.edits and repaired.lost > MOST_FURNITURE:
-        return Reason("boilerplate", "lost", repaired.lost, MOST_FURNITURE)
-    return None
-
-
-def decide(numbers: Annotation, group: Group | None = None) -> Reason | None:
-    """The first limit the document breaks, or None when it stays."""
-    for limit in LIMITS[group or language_group(numbers)]:
-        value = float(getattr(numbers, limit.measure))
-        if limit.least is not None and value < limit.least:
-            return Reason(limit.rule, limit.measure, value, limit.least)
-        if limit.most is not None and value > limit.most:
-            return Reason(limit.rule, limit.measure, value, limit.most)
-    return None
 
 
 def limits_of(rule_sets: Sequence[str] = (), moved: Mapping[str, float] | None = None) -> tuple[Limit, ...]:

@@ -25,11 +25,12 @@ from stemma.corpus.job import (
     corpus_of,
     load_array,
     save_array,
+    save_arrays,
 )
 from stemma.corpus.judging import OPEN, load_verdicts
 from stemma.corpus.minhash import shingles
 from stemma.corpus.near import Edges, Resolver, candidates, union, verify
-from stemma.storage import atomic_file, write_json
+from stemma.storage import write_json
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -130,22 +131,33 @@ def verify_stage(job: Job, index: int) -> None:
             first, last = np.searchsorted(later, (start, stop))
             yield later[first:last], earlier[first:last]
 
-    edges = verify(*union(pairs()), lambda documents: _shingles(job, corpus, documents), job.settings.jaccard)
-    with atomic_file(job.folder / EDGES / f"{corpus.names[index]}.npz") as file:
-        np.savez(file, **edges._asdict())
+    def load(documents: Numbers) -> list[npt.NDArray[np.uint64]]:
+        tokens, offsets = load_tokens(corpus, documents)
+        bounds = pairwise(offsets.tolist())
+        return [shingles(tokens[first:last], job.settings.shingle_size) for first, last in bounds]
+
+    edges = verify(*union(pairs()), load, job.settings.jaccard)
+    save_arrays(job.folder / EDGES / f"{corpus.names[index]}.npz", **edges._asdict())
 
 
-def _shingles(job: Job, corpus: AnnotatedCorpus, documents: Numbers) -> list[npt.NDArray[np.uint64]]:
-    """The sets of documents given in order."""
-    result: list[npt.NDArray[np.uint64]] = []
+def load_tokens(corpus: AnnotatedCorpus, documents: Numbers) -> tuple[npt.NDArray[np.uint64], Numbers]:
+    """The tokens of documents given in order, and (n + 1,) where each one's begin."""
+    tokens, lengths = [np.empty(0, np.uint64)], [_NONE]
     parts = corpus.part_of(documents)
     for part in np.unique(parts).tolist():
         batch = corpus.part(part).texts(documents[parts == part] - corpus.starts[part])
         scanned = scan_batch(batch.data, batch.offsets)
-        bounds = scanned.token_offsets.tolist()
-        for first, last in pairwise(bounds):
-            result.append(shingles(scanned.tokens[first:last], job.settings.shingle_size))
-    return result
+        tokens.append(scanned.tokens)
+        lengths.append(np.diff(scanned.token_offsets))
+    return np.concatenate(tokens), np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
+
+
+def kept_rows(job: Job, corpus: AnnotatedCorpus, index: int) -> Numbers:
+    """The rows of a part's documents that stay, once near copies are resolved."""
+    if not len(corpus.part(index)):
+        return _NONE
+    gone = [load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS)]
+    return np.flatnonzero(_still_in(job, corpus, index, *gone))
 
 
 def resolve_stage(job: Job) -> None:

@@ -9,7 +9,8 @@ class Document:
 
     `source` names where it was published (the record's own field, else the file), `domain` the kind of text it counts
     as in reports (its own field, else the file's name without endings); `lang` and `licence` are what the
-    record says, None when it says nothing.
+    record says, None when it says nothing. `weight` is the record's own where that is a positive finite number: in
+    what `stemma clean` writes, how many documents this one stands for; anything else by that name says nothing.
     """
 
     id: str
@@ -18,3 +19,4 @@ class Document:
     lang: str | None = None
     licence: str | None = None
     domain: str = ""
+    weight: float | None = None

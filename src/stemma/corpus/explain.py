@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from stemma.config import load_json, parse
 from stemma.corpus.clean import DECISIONS_FILE, MEASURES_FILE, SUMMARY
+from stemma.corpus.columns import MEASURES
 from stemma.corpus.curves import border_name, border_of
 from stemma.corpus.decide import Limit, limits_of
-from stemma.corpus.measures import GROUPS, MEASURES
+from stemma.corpus.measures import GROUPS
 from stemma.corpus.summary import CleaningSummary
 from stemma.errors import StemmaError
 

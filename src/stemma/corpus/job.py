@@ -5,11 +5,13 @@ the settings: any number of processes and machines that share the folder give th
 is not done again.
 
     annotate   each part    repair and measure, no verdict       annotated/NAME.arrow, .json     annotating.py
-    judge      each part    verdicts from the numbers alone      judged/NAME.npy                 judging.py
+    chains     once         n-gram models of the corpus          chain.json, chain-0.npz, ...    judging.py
+    judge      each part    verdicts from the numbers alone      judged/NAME.npy, .seams.npy
     copies     once         equal ids, equal texts               same_id.npy, same_text.npy      deduplicating.py
     bands      each band    candidates for near duplicates       bands/00.npy
     verify     each part    candidates proved on the texts       edges/NAME.npz
     resolve    once         who stays, for how many              twins.npy, jaccard.npy, heads.npy
+    keys, repeats           what stands elsewhere too, on request                                cutting.py
     write      each part    redact; the files of the result      documents/, decisions/, ...     ledger.py
 """
 
@@ -27,17 +29,22 @@ from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.benchmark_texts import load_items
 from stemma.corpus.decide import Limit, limits_of
 from stemma.corpus.decontaminate import Decontaminator
+from stemma.corpus.machine_text import ChainModels
 from stemma.corpus.minhash import MinHash
+from stemma.corpus.ngram_model import NgramModel
+from stemma.corpus.scores import Models, Scorer
 from stemma.corpus.summary import CleanSettings
 from stemma.storage import atomic_file
 
 ANNOTATED, JUDGED, BANDS, EDGES = "annotated", "judged", "bands", "edges"
+KEYS, REPEATS, LINKS = "keys", "repeats", "links.npy"
 SAME_ID, SAME_TEXT, TWINS, JACCARD = "same_id.npy", "same_text.npy", "twins.npy", "jaccard.npy"
 HEADS, NEAR = "heads.npy", "near.json"
 DECISIONS, MEASURED, TALLIES = "decisions", "measures", "tallies"
 RESULT = "result"
 DOCUMENTS = f"{RESULT}/documents"
-PARTS = "parts.json"
+PARTS, CHAIN_DONE = "parts.json", "chain.json"
+CHAINS = ("chain-0.npz", "chain-1.npz")
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,20 @@ class Tools:
         return Decontaminator(load_items(sets)) if sets else None
 
     @cached_property
+    def scorer(self) -> Scorer:
+        """Word lists and models."""
+        settings = self._job.settings
+        return Scorer(Models(settings.quality_model, settings.perplexity_model), settings.word_lists)
+
+    @cached_property
+    def chains(self) -> ChainModels | None:
+        """The n-gram models of the corpus itself, where the stage before found documents to ask them about."""
+        paths = [self._job.folder / name for name in CHAINS]
+        if not all(path.exists() for path in paths):
+            return None
+        return ChainModels((NgramModel.load(paths[0]), NgramModel.load(paths[1])))
+
+    @cached_property
     def limits(self) -> tuple[Limit, ...]:
         """All limits of all language groups, in the order in which they are looked at."""
         return limits_of(self._job.settings.rule_sets, self._job.settings.limits)
@@ -89,6 +110,12 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an .npy atomically."""
     with atomic_file(path) as file:
         np.save(file, array)
+
+
+def save_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Write an .npz atomically."""
+    with atomic_file(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from stemma.corpus.annotated import AnnotatedCorpus, AnnotatedPart
+from stemma.corpus.annotated import AnnotatedCorpus
+from stemma.corpus.columns import MEASURES
 from stemma.corpus.curves import count_broken, histograms
+from stemma.corpus.cuts import MOST_CUT
+from stemma.corpus.cutting import is_wanted, shorten
 from stemma.corpus.decide import Reason
 from stemma.corpus.deduplicating import load_copies
 from stemma.corpus.job import (
@@ -29,8 +32,8 @@ from stemma.corpus.job import (
     load_array,
     tools,
 )
-from stemma.corpus.judging import LEAK, load_verdicts, reasons
-from stemma.corpus.measures import GROUPS, MEASURES
+from stemma.corpus.judging import LEAK, load_verdicts, numbers_of, reasons
+from stemma.corpus.measures import GROUPS
 from stemma.corpus.personal import TYPES, Span, find_spans
 from stemma.corpus.tally import Tally
 from stemma.storage import atomic_file, sha256, write_json
@@ -57,7 +60,8 @@ def write_part(job: Job, index: int) -> None:
     tally = Tally()
     if len(part):
         fates = _fates(job, corpus, index, tally)
-        _fill_texts(job, part, fates)
+        edits = [list(own) for own in part.strings("edits")]
+        _fill_texts(job, corpus, index, fates, edits)
         columns = {
             field: part.strings(field) for field in ("id", "source", "said", "lang", "licence", "domain")
         }
@@ -65,11 +69,10 @@ def write_part(job: Job, index: int) -> None:
             said or found for said, found in zip(columns.pop("said"), columns["lang"], strict=True)
         ]
         _write_documents(job, name, columns, fates)
-        edits = part.strings("edits")
         _write_table(job, DECISIONS, name, _decisions(columns, edits, fates))
         rows = [fate.row for fate in fates]
         measured = {"id": [columns["id"][row] for row in rows]}
-        values = part.matrix("measures")[rows]
+        values = numbers_of(job, corpus, index)[rows]
         groups = part.numbers("group")[rows]
         measured["group"] = [GROUPS[group] for group in groups]
         _write_table(job, MEASURED, name, measured | dict(zip(MEASURES, values.T, strict=True)))
@@ -93,7 +96,7 @@ def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[
     first, last = np.searchsorted(heads, (start, stop))
     weights = dict(zip((heads[first:last] - start).tolist(), (more[first:last] + 1).tolist(), strict=True))
     fates = [Fate(row, weight=weights.get(row, 1)) for row in range(len(part))]
-    for row, reason in reasons(job, part, verdicts).items():
+    for row, reason in reasons(job, corpus, index, verdicts).items():
         fates[row].reason = reason
         if verdicts[row] == LEAK:
             fates[row].twin = part.string("leak", row)
@@ -117,19 +120,39 @@ def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[
     return [fate for fate in fates if fate.row not in unusable]
 
 
-def _fill_texts(job: Job, part: AnnotatedPart, fates: list[Fate]) -> None:
-    """The texts of those that stay, redacted; the beginnings of the others, for samples."""
+def _fill_texts(
+    job: Job, corpus: AnnotatedCorpus, index: int, fates: list[Fate], edits: list[list[str]]
+) -> None:
+    """The texts of those that stay, shortened and redacted; the beginnings of the others, for samples."""
+    part = corpus.part(index)
     texts = part.strings("text")
     for fate in fates:
         fate.text = texts[fate.row]
     kept = [fate for fate in fates if fate.reason is None]
-    if not job.settings.redact or not kept:
+    if not kept:
         return
     batch = part.texts([fate.row for fate in kept])
+    if is_wanted(job.settings):
+        shortened = shorten(job, corpus, index)
+        batch = shortened.texts
+        for place, fate in enumerate(kept):
+            if not shortened.edits[place]:
+                continue
+            share = float(shortened.shares[place])
+            if share > MOST_CUT:
+                fate.reason = Reason("repeated_passages", "cut_share", share, MOST_CUT)
+                continue
+            first, last = batch.offsets[place : place + 2].tolist()
+            fate.text = batch.data[first:last].tobytes().decode("utf-8")
+            edits[fate.row] += shortened.edits[place]
+    if not job.settings.redact:
+        return
     found = find_spans(batch.data, batch.offsets)
     columns = zip(*(column.tolist() for column in found), strict=True)
     for document, spans in groupby(columns, key=lambda span: span[0]):
         fate = kept[document]
+        if fate.reason is not None:
+            continue
         fate.spans = [Span(start, end, TYPES[kind]) for _, start, end, kind in spans]
         pieces, position = list[str](), 0
         for span in fate.spans:

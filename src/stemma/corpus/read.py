@@ -4,6 +4,7 @@ A record that cannot be used stops the reading (`on_error="refuse"`) or is count
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ OnError = Literal["refuse", "skip"]
 _READ_BYTES = 4 << 20  # read at a time where one document after another is wanted
 _EXAMPLES = 20
 _PARQUET_ROWS = 1024  # rows made into Python values at a time
-_FIELDS = ("text", "id", "source", "lang", "licence", "domain")
+_TEXT_FIELDS = ("id", "source", "lang", "licence", "domain")
+_FIELDS = ("text", *_TEXT_FIELDS, "weight")
 
 
 @dataclass
@@ -170,7 +172,7 @@ def _document(row: _Row, file: InputFile) -> Document:
             "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
         )
     _refuse_broken_unicode(row, "text", text)
-    values = {key: _optional_text(row, key) for key in _FIELDS[1:]}
+    values = {key: _optional_text(row, key) for key in _TEXT_FIELDS}
     return Document(
         id=values["id"] or f"{file.name}:{row.number}",
         text=text,
@@ -178,6 +180,7 @@ def _document(row: _Row, file: InputFile) -> Document:
         lang=values["lang"],
         licence=values["licence"],
         domain=values["domain"] or printable(file.path.name).split(".")[0],
+        weight=_weight(row.fields.get("weight")),
     )
 
 
@@ -193,6 +196,17 @@ def _optional_text(row: _Row, key: str) -> str | None:
     raise BadRecordError(
         f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string"
     )
+
+
+def _weight(value: object) -> float | None:
+    """A positive finite number; other data may mean other things by the name, and is left alone."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return None
+    return number if 0 < number < math.inf else None
 
 
 def _refuse_broken_unicode(row: _Row, key: str, text: str) -> None:

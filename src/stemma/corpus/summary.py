@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from stemma.corpus.toxicity import AuditRow, BiasRow
 from stemma.errors import StemmaError
 
 
@@ -41,10 +43,34 @@ class CleanSettings:
     limits: Mapping[str, float] = field(default_factory=dict)
     """Borders to move, by their keys: see `decide.limits_of`."""
 
+    quality_model: Path | None = None
+    """A classifier that `stemma clean train-quality` wrote: gives the measure quality."""
+    perplexity_model: Path | None = None
+    """An n-gram model that `stemma clean train-ngrams` wrote: gives the measure perplexity."""
+    word_lists: tuple[Path, ...] = ()
+    """Lists of toxic words beside those that ship: files named after a category, one phrase a line."""
+    passage_tokens: int = 0
+    """Passages of so many tokens or more that stood earlier in the corpus are cut; 0 leaves them."""
+    repeated_paragraphs: bool = False
+    """Cut paragraphs of 20 tokens or more that stood earlier in the corpus."""
+    repeated_lines: bool = False
+    """Cut lines of 6 tokens or more that stand in 6 documents or more, but for their first place."""
+
     def __post_init__(self) -> None:
         from stemma.corpus.decide import limits_of
 
         limits_of(self.rule_sets, self.limits)  # names that do not exist are noticed here
+        for measure, model, option in (
+            ("quality", self.quality_model, "--quality-model"),
+            ("perplexity", self.perplexity_model, "--perplexity-model"),
+        ):
+            moved = [key for key in self.limits if measure in key]
+            if moved and model is None:
+                raise StemmaError(f"limits: {moved[0]} needs a model; give one with {option}")
+        if self.passage_tokens and not 20 <= self.passage_tokens <= 10_000:
+            raise StemmaError(
+                f"passage_tokens is {self.passage_tokens}; give a whole number from 20 to 10000, or 0"
+            )
         if not 0 < self.jaccard <= 1:
             raise StemmaError(f"jaccard is {self.jaccard}; give a similarity above 0 and at most 1")
         for name, most in (
@@ -95,6 +121,8 @@ class CleaningSummary:
     """What the corpus was decontaminated against."""
     leaked: Mapping[str, int]
     """Documents dropped because they hold an item of an evaluation set, by its file."""
+    models: tuple[InputRecord, ...]
+    """Models and word lists that the user gave."""
     ignored_files: tuple[str, ...]
     total: Counts
     documents_dropped: int
@@ -118,6 +146,10 @@ class CleaningSummary:
     """Documents that break each limit, by the name of its border, whatever other rule took them."""
     histograms: Mapping[str, Mapping[str, tuple[int, int]]]
     """By language group and measure, documents before and after cleaning in each bin: see `curves`."""
+    toxic_words: tuple[AuditRow, ...]
+    """Phrases of the word lists that occurred in the input, in most documents first, at most 200."""
+    mentioned_groups: tuple[BiasRow, ...]
+    """Groups of people that the input mentions, and how often near blame."""
     samples: Mapping[str, tuple[str, ...]]
     """The first dropped texts of each rule, cut short, personal information hidden."""
     outputs: Mapping[str, str]

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.decide import Reason
 from stemma.corpus.ngrams import find_slot
 from stemma.corpus.quality import LinearQuality
 from stemma.corpus.scan import scan
@@ -160,37 +159,6 @@ def per_thousand(counts: npt.NDArray[np.int64], token_offsets: Offsets) -> npt.N
     return (1000 * counts / lengths[:, None]).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToxicityLimits:
-    """When a document goes; without limits none does."""
-
-    most: Mapping[str, float] = field(default_factory=dict)
-    """By category: hits for each 1,000 tokens."""
-    fewest_hits: int = 3
-    """A document with fewer hits of the category stays, however short it is."""
-
-    def check(self, categories: Sequence[str]) -> None:
-        """Raise StemmaError for a category that no list has, and for a limit below 0."""
-        for name, limit in self.most.items():
-            if name not in categories:
-                raise StemmaError(
-                    f"no list of toxic words is called '{name}'; known: {', '.join(categories)}"
-                )
-            if not limit >= 0:
-                raise StemmaError(f"the limit of '{name}' is {limit}, give 0 or more hits for 1,000 tokens")
-
-
-def decide_toxicity(
-    counts: npt.NDArray[np.int64], num_tokens: int, categories: Sequence[str], limits: ToxicityLimits
-) -> Reason | None:
-    """The first limit that one document's (num_categories,) hits are above, or None when it stays."""
-    for name, count in zip(categories, counts.tolist(), strict=True):
-        value, limit = 1000 * count / max(num_tokens, 1), limits.most.get(name)
-        if limit is not None and value > limit and count >= limits.fewest_hits:
-            return Reason(f"toxic_{name}", f"{name}_per_1000", value, limit)
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class AuditRow:
     """What became known of one phrase (its name), most documents first."""
@@ -255,6 +223,25 @@ class ToxicityAudit:
         """Add what another one counted."""
         for mine, others in zip(vars(self).values(), vars(other).values(), strict=True):
             mine.update(others)
+
+    def plain(self) -> dict[str, list[list[Any]]]:
+        """As JSON has it: a list of keys and counts for each counter."""
+        return {
+            name: [
+                [*(key if isinstance(key, tuple) else (key,)), count]
+                for key, count in sorted(counter.items())
+            ]
+            for name, counter in vars(self).items()
+        }
+
+    @classmethod
+    def parse(cls, data: Mapping[str, list[list[Any]]]) -> Self:
+        """What `plain` gave."""
+        counters: dict[str, Any] = {
+            name: Counter({(tuple(key) if len(key) > 1 else key[0]): count for *key, count in rows})
+            for name, rows in data.items()
+        }
+        return cls(**counters)
 
     def rows(self) -> list[AuditRow]:
         """One for each phrase that occurred, most documents first."""

@@ -7,15 +7,22 @@ positions start at 0. A document's first token is nobody's target: nothing in fr
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stemma.config import plain
+from stemma.data.mixture import DocumentFacts, Mixture, Planner, Tally
 from stemma.data.sample import Sample, pad
-from stemma.data.shards import Item, TokenShards, open_if_same, write_shards
+from stemma.data.shards import Documents, TokenShards, open_if_same, write_shards
+from stemma.data.tokenize import TokenizedPart, default_workers, tokenize_parts
 from stemma.errors import StemmaError
+from stemma.progress import Progress
 
 if TYPE_CHECKING:
     from stemma.tokenizer.tokenizer import Tokenizer
@@ -65,16 +72,38 @@ class CausalRows:
         return pad(sample, self.sequence_length)
 
 
-def tokenize_documents(folder: Path, paths: Sequence[Path], tokenizer: "Tokenizer") -> TokenShards:
+def tokenize_documents(
+    folder: Path,
+    paths: Sequence[Path],
+    tokenizer: "Tokenizer",
+    mixture: Mixture | None = None,
+    *,
+    num_tokens: int | None = None,
+    num_workers: int | None = None,
+) -> TokenShards:
     """The documents of `paths` as token shards in `folder`; what is there is reused when nothing it depends on changed.
 
-    Raises StemmaError when there is no document, or a document cannot be read.
+    Without a mixture every document is there once. With one each is there as often as a run of `num_tokens` is to see
+    it (None: as many tokens as all documents once), and the copies of one stand apart where the part of the input it is
+    in allows. index.json says what share each source, language and domain has. The bytes do not depend on
+    `num_workers`, by default one for each processor and fewer for small inputs; with more than one a script must guard
+    its main module, as for any process pool. Memory: about `num_workers` + 2 parts of the input (tokenize.PART_BYTES)
+    and their ids; disk, with a mixture, once more the ids of every document while they are counted. Raises StemmaError
+    when there is no document, a document cannot be read, or the mixture cannot be made of them.
     """
-    key = inputs_key(paths, tokenizer.fingerprint, "documents")
+    settings = [] if mixture is None else [json.dumps(plain(mixture), sort_keys=True), str(num_tokens)]
+    key = inputs_key(paths, tokenizer.fingerprint, "documents", *settings)
     shards = open_if_same(folder, key)
-    if shards is None:
-        shards = write_shards(folder, _items(paths, tokenizer), key=key, vocab_size=tokenizer.vocab_size)
-    return shards
+    if shards is not None:
+        return shards
+    workers = default_workers(paths) if num_workers is None else num_workers
+    parts = _counted(tokenize_parts(paths, tokenizer, workers), paths)
+    tally = Tally(mixture)
+    if mixture is None:
+        items = _once(parts, tally)
+    else:
+        items = _mixed(parts, tally, Planner(mixture), num_tokens, folder)
+    return write_shards(folder, items, key=key, vocab_size=tokenizer.vocab_size, shares=tally.shares)
 
 
 def inputs_key(paths: Sequence[Path], *settings: str) -> str:
@@ -86,26 +115,60 @@ def inputs_key(paths: Sequence[Path], *settings: str) -> str:
     return hashlib.sha256(json.dumps([facts, settings]).encode()).hexdigest()
 
 
-def _items(paths: Sequence[Path], tokenizer: "Tokenizer") -> Iterator[Item]:
-    from stemma.corpus.read import read_documents
-    from stemma.progress import Progress
-
-    if tokenizer.eos_id is None:
-        raise StemmaError(
-            "the tokenizer has no end-of-text token; documents cannot be told apart without one"
-        )
-    begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+def _counted(parts: Iterator[TokenizedPart], paths: Sequence[Path]) -> Iterator[TokenizedPart]:
+    """The same, shown on the way; raises StemmaError when there was no document."""
     empty = True
     with Progress("tokens", None) as progress:
-        for document in read_documents(list(paths)):
-            ids = tokenizer.encode(document.text)
-            if not ids:
-                continue
-            num_bytes = len(document.text.encode("utf-8"))
-            if not begin:
-                num_bytes = max(0, num_bytes - len(tokenizer.token_bytes(ids[0])))
-            yield Item(token_ids=[*begin, *ids, tokenizer.eos_id], num_bytes=num_bytes)
-            progress.advance(len(ids))
-            empty = False
+        for part in parts:
+            yield part
+            progress.advance(len(part.documents.token_ids))
+            empty = empty and not part.facts.ids
     if empty:
         raise StemmaError(f"{', '.join(map(str, paths))}: holds no document with text; nothing to train on")
+
+
+def _once(parts: Iterable[TokenizedPart], tally: Tally) -> Iterator[Documents]:
+    for part in parts:
+        lengths = part.documents.lengths
+        tally.add(part.facts, np.ones_like(lengths), lengths)
+        yield part.documents
+
+
+def _mixed(
+    parts: Iterable[TokenizedPart], tally: Tally, planner: Planner, num_tokens: int | None, folder: Path
+) -> Iterator[Documents]:
+    """Every part as often as its documents are drawn. The parts wait on disk until all are counted."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Named like a half-written `folder`, so that what a kill leaves is cleared up with it.
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as waiting:
+        files: list[Path] = []
+        for part in parts:
+            planner.add(part.facts, part.documents.lengths)
+            files.append(_store(part, Path(waiting) / f"{len(files):06}"))
+        planner.solve(num_tokens)
+        for file in files:
+            part = _load(file)
+            copies = planner.copies(part.facts)
+            tally.add(part.facts, copies, part.documents.lengths)
+            for time in range(int(copies.max(initial=0))):
+                yield _chosen(part.documents, copies > time)
+
+
+def _chosen(documents: Documents, mask: NDArray[np.bool_]) -> Documents:
+    return Documents(
+        token_ids=documents.token_ids[np.repeat(mask, documents.lengths)],
+        lengths=documents.lengths[mask],
+        num_bytes=documents.num_bytes[mask],
+    )
+
+
+def _store(part: TokenizedPart, path: Path) -> Path:
+    np.savez(path.with_suffix(".npz"), **vars(part.documents))
+    path.write_text(json.dumps(asdict(part.facts)), encoding="utf-8")
+    return path
+
+
+def _load(path: Path) -> TokenizedPart:
+    with np.load(path.with_suffix(".npz")) as arrays:
+        documents = Documents(**arrays)
+    return TokenizedPart(documents=documents, facts=DocumentFacts(**json.loads(path.read_text("utf-8"))))

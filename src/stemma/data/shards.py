@@ -7,7 +7,7 @@ the same key again reuses it.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemma.config import load_json, parse, plain
+from stemma.data.mixture import Share
 from stemma.errors import StemmaError
 from stemma.storage import atomic_folder, sha256, write_json
 
@@ -33,6 +34,15 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Documents:
+    """Many documents on their way to disk: `token_ids` end to end, for each its `lengths` (tokens) and `num_bytes`."""
+
+    token_ids: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    num_bytes: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """Counts of one shard and the digests of its files by name."""
 
@@ -43,7 +53,8 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """What `index.json` holds. `counts` are free numbers of the writer: what was cut or left out."""
+    """What `index.json` holds. `counts` are free numbers of the writer: what was cut or left out; `shares` says what the
+    tokens of documents come from."""
 
     key: str
     dtype: str
@@ -54,6 +65,7 @@ class Index:
     has_targets: bool
     shards: tuple[Shard, ...]
     counts: dict[str, int]
+    shares: tuple[Share, ...] = ()
 
 
 class TokenShards:
@@ -137,25 +149,27 @@ class TokenShards:
 
 def write_shards(
     folder: Path,
-    items: Iterable[Item],
+    items: Iterable[Item | Documents],
     *,
     key: str,
     vocab_size: int,
     counts: dict[str, int] | None = None,
+    shares: Callable[[], tuple[Share, ...]] = tuple,
     shard_tokens: int = _SHARD_TOKENS,
 ) -> TokenShards:
     """Write `items` as a stream into `folder` (atomic; an older folder is replaced) and open it.
 
-    `counts` may be filled by the iteration itself and is stored when it ends. Raises StemmaError when an id lies
-    outside the vocabulary.
+    `counts` may be filled by the iteration itself and is stored when it ends; `shares` is called then. Raises
+    StemmaError when an id lies outside the vocabulary.
     """
     dtype = "uint16" if vocab_size <= 1 << 16 else "uint32"
     with atomic_folder(folder, replace=True) as building:
-        writer = _Writer(building, dtype, vocab_size)
+        writer = _Writer(building, dtype, vocab_size, shard_tokens)
         for item in items:
-            if writer.open and writer.num_tokens + len(item.token_ids) > shard_tokens:
-                writer.close()
-            writer.add(item)
+            if isinstance(item, Documents):
+                writer.add_documents(item)
+            else:
+                writer.add(item)
         writer.close()
         index = Index(
             key=key,
@@ -167,6 +181,7 @@ def write_shards(
             has_targets=writer.has_targets,
             shards=tuple(writer.shards),
             counts=dict(counts or {}),
+            shares=shares(),
         )
         write_json(building / "index.json", plain(index))
     return TokenShards(folder)
@@ -184,8 +199,8 @@ def open_if_same(folder: Path, key: str) -> TokenShards | None:
 
 
 class _Writer:
-    def __init__(self, folder: Path, dtype: str, vocab_size: int) -> None:
-        self.folder, self.dtype, self.vocab_size = folder, dtype, vocab_size
+    def __init__(self, folder: Path, dtype: str, vocab_size: int, shard_tokens: int) -> None:
+        self.folder, self.dtype, self.vocab_size, self.shard_tokens = folder, dtype, vocab_size, shard_tokens
         self.shards: list[Shard] = []
         self.num_tokens = self.num_documents = self.num_targets = self.num_bytes = 0
         self.has_targets = False
@@ -193,17 +208,43 @@ class _Writer:
 
     def add(self, item: Item) -> None:
         ids = np.asarray(item.token_ids, np.int64)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocab_size:
-            raise StemmaError(f"token id {ids.max()} lies outside the vocabulary of {self.vocab_size}")
+        sizes = np.array([[len(ids)], [item.num_bytes]], np.int64)
+        if self.open and self.num_tokens + len(ids) > self.shard_tokens:
+            self.close()
+        self._write(ids, *sizes)
         self.has_targets = item.target_mask is not None
-        self._file("tokens").write(ids.astype(self.dtype).tobytes())
-        self._file("documents").write(np.array([(self.num_tokens, item.num_bytes)], _DOCUMENT).tobytes())
         self.num_targets += max(0, len(ids) - 1) if item.target_mask is None else sum(item.target_mask[1:])
         if item.target_mask is not None:
             self._file("targets").write(np.asarray(item.target_mask, np.uint8).tobytes())
+
+    def add_documents(self, documents: Documents) -> None:
+        """As `add` of one after the other."""
+        ends = np.cumsum(documents.lengths)
+        first = start = 0
+        while first < len(ends):
+            room = self.shard_tokens - self.num_tokens
+            last = int(np.searchsorted(ends, start + room, side="right"))
+            if last <= first and self.open:
+                self.close()
+                continue
+            last = max(last, first + 1)  # a document longer than a shard has one of its own
+            end = int(ends[last - 1])
+            rows = slice(first, last)
+            self._write(documents.token_ids[start:end], documents.lengths[rows], documents.num_bytes[rows])
+            first, start = last, end
+        self.num_targets += int(np.maximum(documents.lengths - 1, 0).sum())
+
+    def _write(self, ids: NDArray[Any], lengths: NDArray[np.int64], num_bytes: NDArray[np.int64]) -> None:
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocab_size:
+            raise StemmaError(f"token id {ids.max()} lies outside the vocabulary of {self.vocab_size}")
+        rows = np.empty(len(lengths), _DOCUMENT)
+        rows["start"] = self.num_tokens + np.cumsum(lengths) - lengths
+        rows["num_bytes"] = num_bytes
+        self._file("tokens").write(ids.astype(self.dtype).tobytes())
+        self._file("documents").write(rows.tobytes())
         self.num_tokens += len(ids)
-        self.num_documents += 1
-        self.num_bytes += item.num_bytes
+        self.num_documents += len(lengths)
+        self.num_bytes += int(num_bytes.sum())
 
     def close(self) -> None:
         if not self.open:

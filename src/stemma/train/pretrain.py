@@ -5,22 +5,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stemma.data.mixture import Mixture
 from stemma.errors import StemmaError
 from stemma.model.spec import Spec
 from stemma.train.settings import FREE_KEYS, LoopSettings, OptimizerSettings
 
 if TYPE_CHECKING:
+    from stemma.data.shards import TokenShards
     from stemma.tokenizer.tokenizer import Tokenizer
     from stemma.train.run import RunResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainData:
-    """Files or folders of documents; validation files by the name of their domain; tokens per row."""
+    """Files or folders of documents; validation files by the name of their domain; tokens per row; how often which
+    document is seen, None being as often as all others."""
 
     train: tuple[Path, ...]
     validation: Mapping[str, Path] = field(default_factory=dict)
     sequence_length: int
+    mixture: Mixture | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +53,13 @@ def pretrain(settings: PretrainSettings, run_folder: Path, command: str = "stemm
     """Carry the run in `run_folder` to its end and return what it is; a finished run is returned at once.
 
     Raises StemmaError for settings, data or folders that do not fit together, KeyboardInterrupt after a signal (the
-    state is saved and the same call continues).
+    state is saved and the same call continues). A large corpus is tokenized by several processes: a script must guard
+    its main module, as for any process pool.
     """
     from stemma.data.causal import CausalRows, tokenize_documents
+    from stemma.data.mixture import table
     from stemma.families import SpecialIds
+    from stemma.progress import say
     from stemma.tokenizer.load import load_tokenizer
     from stemma.train.loop import Plan
     from stemma.train.run import Job, carry_out, check_length
@@ -63,7 +70,15 @@ def pretrain(settings: PretrainSettings, run_folder: Path, command: str = "stemm
         model = job.model(settings.model, settings.init, settings.seed)
         check_vocabulary(tokenizer, settings, model.spec)
         check_length(data.sequence_length, model.spec)
-        train = job.shards("train", lambda folder: tokenize_documents(folder, data.train, tokenizer))
+        num_tokens = settings.steps * settings.train.batch_size * data.sequence_length
+
+        def tokenize_mixture(folder: Path) -> "TokenShards":
+            return tokenize_documents(folder, data.train, tokenizer, data.mixture, num_tokens=num_tokens)
+
+        train = job.shards("train", tokenize_mixture)
+        if data.mixture is not None and job.ranks.first:
+            for line in table(train.index.shares):
+                say(line)
         validation = {
             name: job.shards(
                 f"validation-{name}", lambda folder, path=path: tokenize_documents(folder, [path], tokenizer)

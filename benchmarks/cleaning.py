@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import numpy
 
     from stemma.corpus.annotated import Batch
+    from stemma.corpus.scores import Models, Scorer
 
 LANGUAGES = ("en", "zh")
 PEER = Path(__file__).resolve().parent / "peers" / "datatrove_speed.py"
@@ -71,17 +72,31 @@ def batches(texts: Sequence[str]) -> Iterator["Batch"]:
         yield to_batch(held)
 
 
+@functools.cache
+def _scorer(models: "Models") -> "Scorer":
+    from stemma.corpus.scores import Scorer
+
+    return Scorer(models)
+
+
 def run_filters(texts: Sequence[str]) -> int:
-    """Scan, measures, decisions by our own limits and by those of every published set of rules."""
-    from stemma.corpus.batch_scan import scan_batch
+    """Scan, all numbers (measures, signs of machine text, word lists), decisions by our own limits and by those of every
+    published set of rules."""
+    import numpy
+
     from stemma.corpus.decide import decide_batch, limits_of
     from stemma.corpus.measures import measure_batch
     from stemma.corpus.rule_sets import RULE_SETS
+    from stemma.corpus.scan import scan
+    from stemma.corpus.scores import Models
 
-    limits, kept = limits_of(tuple(RULE_SETS)), 0
+    limits, scorer, kept = limits_of(tuple(RULE_SETS)), _scorer(Models()), 0
     for batch in batches(texts):
-        measures = measure_batch(scan_batch(*batch))
-        kept += int((decide_batch(measures.values, measures.groups, limits) < 0).sum())
+        scanned = scan(*batch)
+        measures = measure_batch(scanned)
+        scores, _ = scorer.score(*batch, scanned)
+        values = numpy.concatenate([measures.values, scores], 1)
+        kept += int((decide_batch(values, measures.groups, limits) < 0).sum())
     return kept
 
 
@@ -89,16 +104,16 @@ def run_minhash(texts: Sequence[str]) -> int:
     """Scan, signatures, buckets, and for candidates their true similarity from a second scan."""
     import numpy
 
-    from stemma.corpus.batch_scan import scan_batch
     from stemma.corpus.minhash import MinHash, shingles
     from stemma.corpus.near import Resolver, candidates, union, verify
+    from stemma.corpus.scan import scan
     from stemma.corpus.summary import CleanSettings
 
     settings = CleanSettings()
     minhash = MinHash(settings.num_bands, settings.num_rows, settings.shingle_size)
     parts = []
     for batch in batches(texts):
-        scanned = scan_batch(*batch)
+        scanned = scan(*batch)
         parts.append(minhash.band_keys(scanned.tokens, scanned.token_offsets))
     keys, numbers = numpy.concatenate(parts), numpy.arange(len(texts))
     found = [candidates(keys[:, band], numbers) for band in range(settings.num_bands)]
@@ -106,7 +121,7 @@ def run_minhash(texts: Sequence[str]) -> int:
     def load(documents: "numpy.typing.NDArray[numpy.int64]") -> list["numpy.typing.NDArray[numpy.uint64]"]:
         result = []
         for batch in batches([texts[int(number)] for number in documents]):
-            scanned = scan_batch(*batch)
+            scanned = scan(*batch)
             tokens = numpy.split(scanned.tokens, scanned.token_offsets[1:-1])
             result += [shingles(each, settings.shingle_size) for each in tokens]
         return result

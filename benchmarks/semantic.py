@@ -3,9 +3,8 @@
     python benchmarks/semantic.py CORPORA
 
 CORPORA holds chat/zh_alpaca_cleaned and zh_alpaca_translated (two translations of one English source, row by
-row) and dirty/docs and labels, all .jsonl.zst. Printed for the static embeddings, for a plain TF-IDF vector
-(tokens hashed into 1,024 places), and for static embeddings with learned vectors, each trained on the texts
-themselves:
+row) and dirty/docs and labels, all .jsonl.zst. Printed for random indexing and for a plain TF-IDF vector
+(tokens hashed into 1,024 places), each trained on the texts themselves:
 
     translations    aligned rows whose 5-grams have a Jaccard similarity below 0.5 (and below 0.3) found
     random          pairs of two random rows of the two translations above the threshold, per million
@@ -28,9 +27,9 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus import read_records
-from stemma.corpus.embed import StaticEmbedder, StaticSettings
+from stemma.corpus.embed import RandomIndexing
 from stemma.corpus.minhash import jaccard, shingles
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts
 
 MIN_TOKENS, MAX_GAP = 30, 12
 NUM_RANDOM = 1_000_000
@@ -194,8 +193,8 @@ class Dirty:
 
 
 def to_batch(texts: list[str]) -> Batch:
-    tokens = [scan(text).tokens.copy() for text in texts]
-    return np.concatenate(tokens), np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    scanned = scan_texts(texts)
+    return scanned.tokens, scanned.token_offsets
 
 
 def products(one: Vectors, other: Vectors, left: Any, right: Any, block: int = 10_000) -> Vectors:
@@ -205,12 +204,9 @@ def products(one: Vectors, other: Vectors, left: Any, right: Any, block: int = 1
     return np.concatenate(pieces)
 
 
-def static(**settings: Any) -> Callable[[list[Batch]], Embed]:
-    def train(batches: list[Batch]) -> Embed:
-        embedder = StaticEmbedder.train(batches, StaticSettings(**settings))
-        return lambda batch: embedder.embed_tokens(*batch)
-
-    return train
+def random_indexing(batches: list[Batch]) -> Embed:
+    embedder = RandomIndexing.train(batches)
+    return lambda batch: embedder.embed_tokens(*batch)
 
 
 def tf_idf(batches: list[Batch], width: int = 1024) -> Embed:
@@ -236,12 +232,7 @@ def _counts(tokens: Any, offsets: Any, width: int) -> Any:
     return counts
 
 
-EMBEDDERS = {
-    "static": static(),
-    "TF-IDF": tf_idf,
-    "static, learned 0.1": static(learned=0.1),
-    "static, learned 1": static(learned=1),
-}
+EMBEDDERS = {"random indexing": random_indexing, "TF-IDF": tf_idf}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stemma.corpus import read_documents, read_records
 from stemma.corpus.benchmark_texts import Item, load_items
 from stemma.corpus.decontaminate import MAX_SHARING, Decontaminator, Leak
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import tokens_of
 from stemma.errors import StemmaError
 
 QUESTION = (
@@ -29,11 +29,11 @@ HAN_QUESTION = (
 
 
 def item(text: str, name: str = "one") -> Item:
-    return Item("set.jsonl", name, "question", scan(text).tokens)
+    return Item("set.jsonl", name, "question", tokens_of(text))
 
 
 def check(items: list[Item], text: str) -> list[Leak]:
-    return Decontaminator(items).check(scan(text).tokens)
+    return Decontaminator(items).check(tokens_of(text))
 
 
 def words(generator: np.random.Generator, count: int, prefix: str = "w") -> list[str]:
@@ -220,7 +220,7 @@ def test_planted_items_are_found_and_clean_documents_stay(shared: Path) -> None:
     labels = {label["id"]: label for _, label in read_records(folder / "labels.jsonl.zst")}
     found: dict[str, list[bool]] = defaultdict(list)
     for document in read_documents(folder / "docs.jsonl.zst"):
-        label, leaks = labels[document.id], checker.check(scan(document.text).tokens)
+        label, leaks = labels[document.id], checker.check(tokens_of(document.text))
         if label["kind"] == "leakage":
             found[label["variant"]].append(any(leak.item_id == label["bench_id"] for leak in leaks))
         else:

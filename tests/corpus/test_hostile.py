@@ -32,11 +32,15 @@ print(count, dict(bad.reasons), (resource.getrusage(resource.RUSAGE_SELF).ru_max
 """
 
 
+SYLLABLES = ("ba", "ke", "lo", "mi", "nu", "par", "set", "tor", "vil", "wen")
+
+
 def text_of(number: int) -> str:
     """A sentence no other has, long enough to be kept."""
-    digits = str(pow(7, number + 100, 10**40 + 7))
-    words = " ".join(("north", "harbour", "ferry", "morning", "people", "wait")[int(d) % 6] for d in digits)
-    return f"Report {number}: the {words} and that is what was seen on the day of the {number} journey."
+    digits = f"{pow(7, number + 100, 10**60 + 7):060}"
+    names = (digits[i : i + 3] for i in range(0, len(digits), 3))
+    words = " ".join("".join(SYLLABLES[int(digit)] for digit in name) for name in names)
+    return f"Report {number}: the {words}, and that is what was seen on the day of the {number} journey."
 
 
 def lines(first: int, count: int) -> bytes:

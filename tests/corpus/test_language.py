@@ -2,8 +2,9 @@
 
 import pytest
 
-from stemma.corpus.annotate import annotate
-from stemma.corpus.language import UNDETERMINED, identify
+from stemma.corpus.annotated import to_batch
+from stemma.corpus.language import UNDETERMINED, Languages, identify_batch, is_wanted
+from stemma.corpus.measures import measure_batch
 from stemma.corpus.scan import scan
 
 TEXTS = {
@@ -17,16 +18,47 @@ TEXTS = {
 }
 
 
-def language(text: str) -> str:
-    scanned = scan(text)
-    return identify(text, scanned, annotate(text, scanned))
+def languages_of(*texts: str) -> Languages:
+    batch = to_batch(list(texts))
+    scanned = scan(*batch)
+    return identify_batch(*batch, scanned, measure_batch(scanned))
 
 
 @pytest.mark.parametrize("code", TEXTS)
 def test_a_sentence_or_two_is_enough(code: str) -> None:
-    assert language(TEXTS[code]) == code
+    assert languages_of(TEXTS[code]).codes == [code]
+
+
+def test_a_document_has_the_same_language_in_a_batch() -> None:
+    assert languages_of(*TEXTS.values()).codes == list(TEXTS)
 
 
 @pytest.mark.parametrize("text", ["", "ok", "42 17 99 3.14", "x = f(y)\nreturn x"])
 def test_too_little_says_nothing(text: str) -> None:
-    assert language(text) == UNDETERMINED
+    assert languages_of(text).codes == [UNDETERMINED]
+
+
+def test_chinese_is_told_apart_by_what_only_one_writing_has() -> None:
+    traditional, both = "會議在下午舉行，大家同意把今年的報告念給所有人聽。" * 3, "上山下水大人小女" * 8
+    languages = languages_of(TEXTS["zh"], traditional, both, TEXTS["en"])
+    assert languages.codes == ["zh", "zh", "zh", "en"]
+    assert languages.scripts == ["Hans", "Hant", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "languages", "stays"),
+    [
+        ("zh", "Hans", ("zh",), True),
+        ("zh", "Hant", ("zh",), True),
+        ("zh", "Hans", ("zh-Hans",), True),
+        ("zh", "", ("zh-Hans", "en"), True),
+        ("zh", "Hant", ("zh-Hans", "en"), False),
+        ("und", "", ("en",), True),
+        ("de", "", ("zh", "en"), False),
+        ("de", "", (), True),
+    ],
+)
+def test_languages_wanted_may_name_a_script(
+    code: str, script: str, languages: tuple[str, ...], stays: bool
+) -> None:
+    assert is_wanted(code, script, languages) is stays

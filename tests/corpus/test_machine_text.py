@@ -7,7 +7,7 @@ import numpy as np
 
 from stemma.corpus.machine_text import MEASURES, ChainModels, is_machine_text, measure
 from stemma.corpus.ngram_model import Batch, NgramSettings
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts
 
 PROSE = (
     "The harbour lay quiet in the morning. Nobody had expected the boats back before noon, and the women "
@@ -28,8 +28,8 @@ def batches(*texts: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def token_batch(*texts: str) -> Batch:
-    tokens = [scan(text).tokens for text in texts]
-    return np.concatenate(tokens), np.cumsum([0, *map(len, tokens)]).astype(np.int64)
+    scanned = scan_texts(texts)
+    return scanned.tokens, scanned.token_offsets
 
 
 def value(name: str, text: str) -> float:

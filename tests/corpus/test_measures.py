@@ -1,7 +1,7 @@
-"""The measures of a batch, against a plain reading of the same text, and the verdicts that follow from
-numbers alone."""
+"""The measures of a batch, against a plain reading of the same text."""
 
 import re
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemma.corpus.annotate import annotate
-from stemma.corpus.batch_scan import COUNTS, ScannedBatch, Scratch, scan_batch
-from stemma.corpus.decide import LIMITS, Limit, decide, decide_batch, limits_of
-from stemma.corpus.language import identify_batch, is_wanted
+from stemma.corpus.annotated import to_batch
 from stemma.corpus.lexicon import hash_word
-from stemma.corpus.measures import DEFINITIONS, GROUPS, MEASURES, Measures, measure_batch
+from stemma.corpus.measures import DEFINITIONS, MEASURES, measure_batch
 from stemma.corpus.repetition import (
     LONGEST,
     MOST_FREQUENT,
@@ -23,10 +20,10 @@ from stemma.corpus.repetition import (
     REPETITIONS,
     count_repetitions,
 )
-from stemma.corpus.rule_sets import RULE_SETS
-from stemma.errors import StemmaError
+from stemma.corpus.scan import Scanned, scan, scan_texts
 
 PROSE = "The quiet harbour woke before the sun, and the men who mended nets were at work.\n"
+ENGLISH = "the of and to in is a that for it with as on be are this was not"
 HAN_PROSE = "清晨的港口还没有醒来，补网的人已经开始干活。谁也没有提起那场风暴，船都回来了就好。\n"
 
 _PIECES = [
@@ -75,14 +72,8 @@ _PIECES += ["3 likes\n", "privacy policy", "lorem ipsum dolor sit amet", "(more)
 texts = st.lists(st.sampled_from(_PIECES), max_size=40).map("".join)
 
 
-def batch(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    encoded = [text.encode() for text in texts]
-    offsets = np.concatenate([[0], np.cumsum([len(data) for data in encoded])]).astype(np.int64)
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
-
-
-def scanned(*texts: str) -> ScannedBatch:
-    return scan_batch(*batch(list(texts)))
+def scanned(*texts: str) -> Scanned:
+    return scan_texts(texts)
 
 
 def measure(text: str) -> dict[str, float]:
@@ -155,27 +146,85 @@ def test_runs_beyond_the_first_million_tokens_are_not_looked_at() -> None:
     assert (values["sampled_tokens"], values["sampled_characters"]) == (MOST_TOKENS, 3 * MOST_TOKENS)
 
 
+_CLASSES = {"L": "letter", "M": "letter", "N": "digit", "P": "symbol", "S": "symbol"}
+
+
+def plain_class(character: str) -> str:
+    if re.fullmatch("[\u4e00-\u9fff\U00020000-\U0003ffff]", character):
+        return "han"
+    if re.fullmatch("[\u3040-\u30ff]", character):
+        return "kana"
+    if character.isspace():
+        return "space"
+    return "damaged" if character == "\ufffd" else _CLASSES[unicodedata.category(character)[0]]
+
+
+def plain_items(text: str) -> list[str]:
+    """Words, single Han and kana characters, and marks, folded."""
+    items, in_word = list[str](), False
+    for character in text:
+        kind, folded = plain_class(character), unicodedata.normalize("NFKC", character).lower()
+        if in_word and kind in ("letter", "digit"):
+            items[-1] += folded
+        elif kind != "space":
+            items.append(folded)
+        in_word = kind in ("letter", "digit")
+    return items
+
+
+def plain_share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
 def plain_measures(text: str) -> dict[str, float]:
     """Some of the definitions, word for word."""
+    counts, visible = Counter(map(plain_class, text)), len("".join(text.split()))
+    tokens = [item for item in plain_items(text) if plain_class(item[0]) not in ("symbol", "damaged")]
+    numbers = [sorted(set(tokens)).index(token) for token in tokens]
+    letters = counts["letter"] + counts["han"] + counts["kana"]
+    english = sum(token in ENGLISH.split() for token in tokens[:1000])
+    repeated = {n: plain_repeated(numbers, [1] * len(tokens), n)[0] for n in (5, 10, 13)}
     lines = [line for line in text.split("\n") if line.strip()]
+    seen, duplicate = set[tuple[str, ...]](), 0
+    for line in lines:
+        items = tuple(plain_items(line))
+        duplicate += len("".join(line.split())) if items in seen else 0
+        seen.add(items)
     pieces = re.findall(r"[⺀-鿿ァ-ヺ𠀀]|[^\s⺀-鿿ァ-ヺ𠀀。，！]+", re.sub("[。，！]+", " ", text))
     words = [piece for piece in pieces if re.search(r"[^\W_]", piece)]
     return {
+        "characters": visible,
+        "num_tokens": len(tokens),
+        "han_share": plain_share(counts["han"], letters),
+        "kana_share": plain_share(counts["kana"], letters),
+        "english_share": plain_share(english, min(len(tokens), 1000)),
+        "letter_share": plain_share(letters, visible),
+        "digit_share": plain_share(counts["digit"], visible),
+        "symbol_share": plain_share(counts["symbol"], visible),
+        "damaged_share": plain_share(counts["damaged"], visible),
+        "links_per_100": 100 * plain_share(text.count("://"), visible),
+        "run_share": plain_share(sum(len(run[0]) for run in re.finditer(r"(\S)\1{15,}", text)), visible),
+        "duplicate_line_share": plain_share(duplicate, visible),
+        **{f"repeated_{n}gram_share": plain_share(count, len(tokens)) for n, count in repeated.items()},
+        "top_3gram_share": plain_share(plain_top(numbers, [1] * len(tokens), 3)[0], len(tokens)),
+        "short_repeated_share": plain_share(repeated[5], len(tokens)) if len(tokens) < 500 else 0,
         "num_words": len(words),
         "num_lines": len(lines),
-        "newlines_per_word": text.count("\n") / len(words) if words else 0,
-        "links_per_100": 100 * text.count("://") / max(len("".join(text.split())), 1),
+        "newlines_per_word": plain_share(text.count("\n"), len(words)),
         "num_braces": text.count("{"),
         "lorem_ipsum": text.lower().count("lorem ipsum"),
-        "short_line_share": sum(len(line) <= 30 for line in lines) / max(len(lines), 1),
-        "bullet_line_share": sum(line.strip()[0] in "-•" for line in lines) / max(len(lines), 1),
-        "characters": len("".join(text.split())),
+        "short_line_share": plain_share(sum(len(line) <= 30 for line in lines), len(lines)),
+        "bullet_line_share": plain_share(sum(line.strip()[0] in "-•" for line in lines), len(lines)),
     }
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(st.sampled_from([p for p in _PIECES if "lorem" not in p]), max_size=40).map("".join))
-def test_measures_are_what_their_definitions_say(text: str) -> None:
+@given(
+    st.lists(st.sampled_from([p for p in _PIECES if "lorem" not in p]), max_size=40).map("".join),
+    st.integers(1, 3),
+)
+def test_measures_are_what_their_definitions_say(text: str, times: int) -> None:
+    text *= times
     found, wanted = measure(text), plain_measures(text)
     # Marks of full width stick to the words around them; the plain reading divides at them.
     for name in wanted.keys() - (
@@ -187,11 +236,11 @@ def test_measures_are_what_their_definitions_say(text: str) -> None:
 @settings(deadline=None)
 @given(st.lists(texts, max_size=6))
 def test_a_document_has_the_same_numbers_in_any_batch(documents: list[str]) -> None:
-    together, scratch = scanned(*documents), Scratch()
+    together = scanned(*documents)
     measures = measure_batch(together)
     assert measures.values.shape == (len(documents), len(MEASURES))
     for i, text in enumerate(documents):
-        alone = scan_batch(*batch([text]), scratch)
+        alone = scanned(text)
         assert np.array_equal(alone.keys[0], together.keys[i])
         assert np.array_equal(measure_batch(alone).values[0], measures.values[i])
         assert np.array_equal(
@@ -199,27 +248,10 @@ def test_a_document_has_the_same_numbers_in_any_batch(documents: list[str]) -> N
         )
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.lists(st.lists(st.sampled_from(_PIECES[:-5] + _PIECES[-3:]), max_size=40).map("".join), max_size=4))
-def test_numbers_and_verdicts_are_those_of_single_texts(documents: list[str]) -> None:
-    found, limits = measure_batch(scanned(*documents)), limits_of()
-    verdicts = decide_batch(found.values, found.groups, limits)
-    for i, text in enumerate(documents):
-        wanted = annotate(text)
-        for name in wanted.__slots__:
-            assert found.column(name)[i] == np.float32(getattr(wanted, name)), (name, text)
-        reason = decide(wanted)
-        assert (None if reason is None else (reason.rule, reason.threshold)) == (
-            None
-            if verdicts[i] < 0
-            else (limits[verdicts[i]].rule, limits[verdicts[i]].reason(found.values[i]).threshold)
-        )
-
-
 def test_a_batch_may_begin_anywhere_in_its_data() -> None:
-    data, offsets = batch([PROSE, HAN_PROSE, PROSE])
+    data, offsets = to_batch([PROSE, HAN_PROSE, PROSE])
     assert np.array_equal(
-        measure_batch(scan_batch(data, offsets[1:])).values, measure_batch(scanned(HAN_PROSE, PROSE)).values
+        measure_batch(scan(data, offsets[1:])).values, measure_batch(scanned(HAN_PROSE, PROSE)).values
     )
 
 
@@ -283,108 +315,8 @@ def test_a_measure_has_its_value(name: str, text: str, value: float) -> None:
     assert measure(text)[name] == pytest.approx(value)
 
 
-def test_every_measure_is_defined_and_every_limit_has_one() -> None:
+def test_every_measure_is_defined() -> None:
     assert all(DEFINITIONS.values())
-    sets = [*LIMITS.values(), *RULE_SETS.values()]
-    assert {limit.measure for limits in sets for limit in limits} <= set(MEASURES)
-    assert len(set(COUNTS)) == len(COUNTS)
-
-
-def judged(measures: Measures, limits: tuple[Limit, ...]) -> list[str | None]:
-    verdicts = decide_batch(measures.values, measures.groups, limits)
-    return [limits[verdict].measure if verdict >= 0 else None for verdict in verdicts.tolist()]
-
-
-def test_the_first_broken_limit_of_the_group_decides() -> None:
-    measures = measure_batch(scanned(PROSE, "Not found", "=" * 200, HAN_PROSE, ""))
-    limits = limits_of()
-    assert [GROUPS[group] for group in measures.groups][:4:3] == ["en", "zh"]
-    assert judged(measures, limits) == [None, "characters", "symbol_share", None, "characters"]
-    verdicts = decide_batch(measures.values, measures.groups, limits)
-    reason = limits[verdicts[2]].reason(measures.values[2])
-    assert (reason.rule, reason.value, reason.threshold) == ("invalid_symbols", 1.0, 0.60)
-    assert limits[verdicts[4]].rule == "empty"
-
-
-def test_a_value_at_the_border_stays() -> None:
-    values, groups = np.zeros((1, len(MEASURES)), np.float32), np.zeros(1, np.uint8)
-    values[0, MEASURES.index("run_share")] = 0.1
-    for limit in (
-        Limit("run", "run_share", most=0.1, group="zh"),
-        Limit("run", "run_share", least=0.1, group="zh"),
-    ):
-        assert decide_batch(values, groups, [limit]).tolist() == [-1]
-
-
-def test_published_sets_judge_their_own_language() -> None:
-    measures = measure_batch(scanned(PROSE, HAN_PROSE))
-    assert judged(measures, limits_of(["gopher"])) == ["num_words", None]
-    assert judged(measures, limits_of(["chinesewebtext"])) == [None, "characters"]
-    assert judged(measures, limits_of(["fineweb", "fineweb2-zh"])) == [None, "num_words"]
-    assert set(RULE_SETS) == {"gopher", "c4", "fineweb", "fineweb2-zh", "refinedweb", "chinesewebtext"}
-
-
-def test_a_limit_is_moved_by_its_key() -> None:
-    measures = measure_batch(scanned(PROSE, HAN_PROSE))
-    assert judged(measures, limits_of(moved={"too_short": 1000})) == ["characters", "characters"]
-    assert judged(measures, limits_of(moved={"en.too_short": 1000})) == ["characters", None]
-    assert judged(measures, limits_of(["gopher"], {"gopher.num_words.least": 5})) == [None, None]
-    ngrams = limits_of(moved={"en.repetition_ngrams.top_3gram_share": -1})
-    assert judged(measures, ngrams) == ["top_3gram_share", None]
-    off = limits_of(["gopher"], {"gopher.num_words.least": float("-inf")})
-    assert judged(measures, off) == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("sets", "moved", "said"),
-    [
-        (["gofer"], {}, "did you mean 'gopher'"),
-        ([], {"en.templates": 0.5}, "did you mean 'en.template'"),
-        ([], {"de.template": 0.5}, "no limit 'de.template'"),
-        ([], {"gopher.num_words.least": 5}, "no limit"),
-        ([], {"en.repetition_ngrams": 0.5}, "name one: en.repetition_ngrams.repeated_10gram_share.most"),
-        ([], {"en.template": float("nan")}, "give a number"),
-        ([], {"en.template": True}, "give a number"),
-    ],
-)
-def test_a_wrong_name_is_answered_with_the_right_one(
-    sets: list[str], moved: dict[str, float], said: str
-) -> None:
-    with pytest.raises(StemmaError, match=re.escape(said)):
-        limits_of(sets, moved)
-
-
-def test_chinese_is_told_apart_by_what_only_one_writing_has() -> None:
-    documents = [
-        HAN_PROSE * 2,
-        "會議在下午舉行，大家同意把今年的報告念給所有人聽。" * 3,
-        "上山下水大人小女" * 8,
-        PROSE * 2,
-    ]
-    data, offsets = batch(documents)
-    found = scan_batch(data, offsets)
-    languages = identify_batch(data, offsets, found, measure_batch(found))
-    assert languages.codes == ["zh", "zh", "zh", "en"]
-    assert languages.scripts == ["Hans", "Hant", "", ""]
-
-
-@pytest.mark.parametrize(
-    ("code", "script", "languages", "stays"),
-    [
-        ("zh", "Hans", ("zh",), True),
-        ("zh", "Hant", ("zh",), True),
-        ("zh", "Hans", ("zh-Hans",), True),
-        ("zh", "", ("zh-Hans", "en"), True),
-        ("zh", "Hant", ("zh-Hans", "en"), False),
-        ("und", "", ("en",), True),
-        ("de", "", ("zh", "en"), False),
-        ("de", "", (), True),
-    ],
-)
-def test_languages_wanted_may_name_a_script(
-    code: str, script: str, languages: tuple[str, ...], stays: bool
-) -> None:
-    assert is_wanted(code, script, languages) is stays
 
 
 def test_words_are_hashed_as_in_the_pass() -> None:

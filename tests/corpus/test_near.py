@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stemma.corpus.minhash import MinHash, jaccard, shingles
 from stemma.corpus.near import MAX_PARTNERS, Resolver, candidates, union, verify
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import tokens_of
 
 Array = np.ndarray
 MINHASH = MinHash(32, 8, 5)
@@ -32,7 +32,7 @@ def near(keys: Array, load: Callable[[Array], list[Array]], threshold: float = 0
 
 
 def find(texts: list[str], threshold: float = 0.7) -> dict[int, int]:
-    tokens = [scan(text).tokens for text in texts]
+    tokens = [tokens_of(text) for text in texts]
     return near(band_keys(tokens), lambda which: [shingles(tokens[i], 5) for i in which], threshold)
 
 
@@ -101,7 +101,7 @@ def test_chains_do_not_remove_what_is_far_from_all_that_stays() -> None:
             + [f"s{step}x{i}" if i < 25 else steps[-1][-25 * step + i] for i in range(25 * step)]
         )
     texts = [" ".join(each) for each in steps]
-    sets = [shingles(scan(text).tokens, 5) for text in texts]
+    sets = [shingles(tokens_of(text), 5) for text in texts]
     found = find(texts)
     kept = [i for i in range(len(texts)) if i not in found]
     assert 0 in kept
@@ -119,7 +119,7 @@ def test_different_texts_with_a_common_passage_stay() -> None:
 
 
 def test_many_copies_have_the_first_one_as_their_twin() -> None:
-    text = scan(" ".join(words(np.random.default_rng(1), 50))).tokens
+    text = tokens_of(" ".join(words(np.random.default_rng(1), 50)))
     keys = np.tile(band_keys([text]), (500, 1))
     found = near(keys, lambda which: [shingles(text, 5)] * len(which))
     assert found == dict.fromkeys(range(1, 500), 0)

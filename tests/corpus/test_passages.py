@@ -24,7 +24,7 @@ from stemma.corpus.passages import (
     match_links,
     sort_links,
 )
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts, tokens_of
 
 Array = npt.NDArray[Any]
 LEAST = 12
@@ -190,17 +190,17 @@ def cut_one(text: str, start: int, end: int) -> str:
 def place(text: str, passage: str) -> tuple[int, int]:
     """The tokens of a passage of the text."""
     before = text.index(passage)
-    return len(scan(text[:before]).tokens), len(scan(text[: before + len(passage)]).tokens)
+    return len(tokens_of(text[:before])), len(tokens_of(text[: before + len(passage)]))
 
 
 @settings(max_examples=200)
 @given(st.text('ab1中文か。.!?\n ,“”"(-é𠀀\u0301', max_size=60), st.data())
 def test_a_cut_takes_whole_tokens_near_those_named_and_joins_no_words(text: str, data: Any) -> None:
-    tokens = scan(text).tokens.tolist()
+    tokens = tokens_of(text).tolist()
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(tokens))] * 2)))
     if start == end:
         return
-    left = scan(cut_one(text, start, end)).tokens.tolist()
+    left = tokens_of(cut_one(text, start, end)).tolist()
     most = (end - start) // 3
     possible = [
         tokens[:first] + tokens[last:]
@@ -275,11 +275,11 @@ def segments_of(texts: list[str], unit: Any, least: int = 1) -> tuple[Any, list[
 @given(st.lists(st.text("aB Ａb1中。,\n\t", max_size=40), min_size=1, max_size=4), st.integers(1, 3))
 def test_lines_are_those_of_the_text_and_equal_when_folded_equal(texts: list[str], least: int) -> None:
     found, pieces = segments_of(texts, "line", least)
-    expected = [line for text in texts for line in text.split("\n") if len(scan(line).tokens) >= least]
+    expected = [line for text in texts for line in text.split("\n") if len(tokens_of(line)) >= least]
     assert [piece.strip() for piece in pieces] == [line.strip() for line in expected]
     by_hash: dict[int, set[bytes]] = defaultdict(set)
     for value, line in zip(found.hashes.tolist(), expected, strict=True):
-        by_hash[value].add(scan(line).folded.tobytes())
+        by_hash[value].add(scan_texts([line]).keys.tobytes())
     assert len({next(iter(texts)) for texts in by_hash.values()}) == len(by_hash)
     assert all(len(texts) == 1 for texts in by_hash.values())
 
@@ -325,9 +325,8 @@ def test_passages_of_other_documents_are_cut_and_nothing_else(shared: Path) -> N
     kinds = ("clean", "shared_passage")
     chosen = [(label, text) for label, text in zip(labels, read, strict=True) if label["kind"] in kinds]
     chosen.sort(key=lambda pair: pair[0]["kind"])  # the originals come first
-    scanned = [scan(text).tokens for _, text in chosen]
-    token_offsets = np.concatenate([[0], np.cumsum([len(each) for each in scanned])]).astype(np.int64)
-    tokens, numbers = np.concatenate(scanned), np.arange(len(chosen))
+    scanned, numbers = scan_texts([text for _, text in chosen]), np.arange(len(chosen))
+    tokens, token_offsets = scanned.tokens, scanned.token_offsets
     anchors = find_anchors(tokens, token_offsets)
     links = link_anchors(anchors.hashes, *locate(anchors.places, token_offsets))
     passages = match_links(links, tokens, token_offsets, numbers, tokens, token_offsets, numbers)
@@ -339,9 +338,9 @@ def test_passages_of_other_documents_are_cut_and_nothing_else(shared: Path) -> N
             assert left == text
             continue
         (span,) = label["spans"]
-        long_enough = len(scan(text[span["start"] : span["end"]]).tokens) >= 50
+        long_enough = len(tokens_of(text[span["start"] : span["end"]])) >= 50
         assert text.startswith(left)
         expected = text[: span["start"]] if long_enough else text
-        assert np.array_equal(scan(left).tokens, scan(expected).tokens)
+        assert np.array_equal(tokens_of(left), tokens_of(expected))
         stripped += long_enough
     assert stripped == 109

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stemma.cli import main
 from stemma.corpus.document import Document
 from stemma.corpus.quality import LinearQuality, QualitySettings, _auc
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts
 from stemma.errors import StemmaError
 
 GOOD = ["theorem", "proof", "lemma", "measure", "energy", "river", "harvest", "数学", "物理", "历史", "研究"]
@@ -33,8 +33,8 @@ def texts(own: Sequence[str], count: int, seed: int) -> list[Document]:
 
 
 def batch(documents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    runs = [scan(text).tokens for text in documents]
-    return np.concatenate([np.empty(0, np.uint64), *runs]), np.cumsum([0, *map(len, runs)])
+    scanned = scan_texts(documents)
+    return scanned.tokens, scanned.token_offsets
 
 
 @pytest.fixture(scope="module")

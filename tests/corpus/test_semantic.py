@@ -165,10 +165,16 @@ def test_nothing_and_copies_only_give_few_clusters(tmp_path: Path) -> None:
 
 def test_half_precision_is_read(tmp_path: Path) -> None:
     vectors = make_vectors(6).astype(np.float16)
-    assert (
-        stored(tmp_path, vectors, 40).take(np.array([41, 3])).tobytes()
-        == vectors[[41, 3]].astype(np.float32).tobytes()
-    )
+    taken = stored(tmp_path, vectors, 40).take(np.array([41, 3]))
+    np.testing.assert_allclose(taken, vectors[[41, 3]], atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(taken, axis=1), 1, atol=1e-6)
+
+
+def test_a_sample_of_samples_is_the_sample_of_all() -> None:
+    held = np.empty(0, np.int64)
+    for documents in np.array_split(np.arange(3000), 7):
+        held = seeded_sample(np.concatenate([held, documents]), 400, 3)
+    np.testing.assert_array_equal(held, seeded_sample(np.arange(3000), 400, 3))
 
 
 def test_bad_files_and_settings_are_named(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Toxic words: found as whole tokens, never inside others, counted and shown; nothing goes without a limit."""
 
+import json
 import sys
 from collections.abc import Sequence
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stemma.corpus import read_documents, read_records
 from stemma.corpus.document import Document
 from stemma.corpus.quality import LinearQuality, QualitySettings
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts, tokens_of
 from stemma.corpus.toxicity import (
     BUILT_IN,
     Phrase,
@@ -32,8 +32,8 @@ LETTERS = "abcd"
 
 
 def batch(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    runs = [scan(text).tokens for text in texts]
-    return np.concatenate([np.empty(0, np.uint64), *runs]), np.cumsum([0, *map(len, runs)])
+    scanned = scan_texts(texts)
+    return scanned.tokens, scanned.token_offsets
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_the_lists_that_ship_have_no_line_twice_and_nothing_toxic_that_is_always
     built_in: WordLists,
 ) -> None:
     assert built_in.categories == ("gambling_fraud", "hate", "insult", "sexual", "violence")
-    seen = [(scan(p.text).tokens.tobytes(), p.category) for p in built_in.phrases if p.category != "negative"]
+    seen = [(tokens_of(p.text).tobytes(), p.category) for p in built_in.phrases if p.category != "negative"]
     assert len(set(seen)) == len(seen)
     for phrase in built_in.phrases:
         if phrase.category in built_in.categories:

@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -100,7 +101,12 @@ def test_what_is_not_named_shares_the_rest_in_its_own_proportions() -> None:
 )
 @settings(max_examples=40, deadline=None)
 def test_the_cap_holds_and_the_run_is_filled_whatever_is_asked(
-    seed: int, cap: int, shares: list[float], lang: float, run: float, scheme: str
+    seed: int,
+    cap: int,
+    shares: list[float],
+    lang: float,
+    run: float,
+    scheme: Literal["ignore", "frequency", "given"],
 ) -> None:
     rng = np.random.default_rng(seed)
     sizes, found = rng.integers(1, 300, 400), facts(400, rng, weights=True)
@@ -147,11 +153,11 @@ def test_copies_do_not_depend_on_order_or_batches() -> None:
 
 def test_document_weights_count_by_the_steps_or_as_they_are() -> None:
     rng = np.random.default_rng(4)
-    sizes, found = np.full(30000, 10), facts(30000, rng, weights=True)
+    sizes, found = np.full(15000, 10), facts(15000, rng, weights=True)
     weights = np.array(found.weight)
 
-    def mean(scheme: str, weight: float) -> float:
-        mixture = Mixture(document_weight=scheme, max_epochs=100)  # type: ignore[arg-type]
+    def mean(scheme: Literal["ignore", "frequency", "given"], weight: float) -> float:
+        mixture = Mixture(document_weight=scheme, max_epochs=100)
         copies, _ = drawn(mixture, found, sizes, 300_000)
         return float(copies[weights == weight].mean())
 
@@ -228,7 +234,7 @@ def corpus(path: Path, number: int) -> Path:
 def test_mixed_shards_hold_the_copies_that_were_drawn(tmp_path: Path) -> None:
     path = corpus(tmp_path / "a.jsonl", 400)
     mixture = Mixture(source={"a": 0.4, "b": 0.6}, document_weight="given", max_epochs=6)
-    shards = tokenize_documents(tmp_path / "t", [path], Bytes(), mixture, num_tokens=6000)  # type: ignore[arg-type]
+    shards = tokenize_documents(tmp_path / "t", [path], Bytes(), mixture, num_tokens=6000)  # pyright: ignore[reportArgumentType]
     texts = [bytes(shards.document(i)[0][:-1].tolist()) for i in range(len(shards.starts))]
     found = {row.name: row for row in shards.index.shares if row.label == "source"}
     copies = {f"{i:03}": 0 for i in range(400)}
@@ -248,7 +254,7 @@ def test_mixed_shards_are_reused_until_the_mixture_or_the_run_changes(tmp_path: 
     path = corpus(tmp_path / "a.jsonl", 50)
 
     def made(mixture: Mixture | None, num_tokens: int) -> int:
-        tokenize_documents(tmp_path / "t", [path], Bytes(), mixture, num_tokens=num_tokens)  # type: ignore[arg-type]
+        tokenize_documents(tmp_path / "t", [path], Bytes(), mixture, num_tokens=num_tokens)  # pyright: ignore[reportArgumentType]
         return (tmp_path / "t" / "index.json").stat().st_mtime_ns
 
     first = made(Mixture(), 600)
@@ -275,3 +281,31 @@ def test_only_a_positive_finite_number_is_a_weight(tmp_path: Path, suffix: str) 
         path.write_text("".join(json.dumps({"text": "x", "weight": value}) + "\n" for value in values))
     found = [document.weight for document in read_documents(path)]
     assert found == [2.0, 0.5, *[None] * (len(values) - 2)]
+
+
+def test_a_run_draws_its_mixture_for_all_of_its_steps(tmp_path: Path) -> None:
+    from stemma.tokenizer.train import TrainSettings, train_tokenizer
+    from stemma.train.pretrain import PretrainSettings, pretrain
+
+    path = corpus(tmp_path / "a.jsonl", 400)
+    train_tokenizer([path.read_text()], TrainSettings(vocab_size=264, chat_template=None)).save(
+        tmp_path / "tok"
+    )
+    block = {
+        "attention": {"num_heads": 1, "num_kv_heads": 1, "head_dim": 8, "position": {"kind": "rope"}},
+        "feed_forward": {"intermediate_size": 8},
+    }
+    recipe = {
+        "seed": 1,
+        "steps": 2,
+        "tokenizer": str(tmp_path / "tok"),
+        "model": {"vocab_size": 264, "hidden_size": 8, "num_layers": 1, "max_seq_len": 16, "blocks": [block]},
+        "data": {"train": [str(path)], "sequence_length": 16, "mixture": {"source": {"a": 0.2, "b": 0.8}}},
+        "optimizer": {"learning_rate": 1e-3},
+        "train": {"batch_size": 40, "device": "cpu"},
+    }
+    pretrain(parse(PretrainSettings, recipe), tmp_path / "run")
+    index = json.loads((tmp_path / "run" / "tokens" / "train" / "index.json").read_text())
+    given = {row["name"]: row["given"] for row in index["shares"] if row["label"] == "source"}
+    assert 2 * 40 * 16 <= index["num_tokens"] < 2 * 2 * 40 * 16
+    assert given["b"] == pytest.approx(0.8, abs=0.1)

@@ -58,6 +58,11 @@ class Args:
     """A model from `stemma clean train-ngrams`: every document gets a perplexity, and `--limits perplexity 1500` drops."""
     word_lists: tuple[Path, ...] = ()
     """Lists of toxic words beside those that ship, one phrase a line. They are counted; `--limits toxic_insult 5` drops."""
+    semantic_eps: float | None = None
+    """Drop documents that say what an earlier one says: largest cosine distance of their vectors; 0.1 suits those made
+    of the corpus itself, 0.01 those of a model. Left out: none go for it."""
+    embedding_model: Path | None = None
+    """A local sentence-transformers folder for the vectors; without one they are made of the corpus itself."""
     passage_tokens: int = 0
     """Cut passages of so many tokens or more that stood earlier in the corpus; 50 is usual, 0 leaves them."""
     repeated_paragraphs: bool = False
@@ -94,6 +99,8 @@ def run(args: Args) -> int:
             "quality_model": args.quality_model,
             "perplexity_model": args.perplexity_model,
             "word_lists": list(args.word_lists),
+            "semantic_eps": args.semantic_eps,
+            "embedding_model": args.embedding_model,
             "passage_tokens": args.passage_tokens,
             "repeated_paragraphs": args.repeated_paragraphs,
             "repeated_lines": args.repeated_lines,
@@ -167,6 +174,10 @@ def _show(summary: "CleaningSummary") -> None:
     if summary.num_full_buckets:
         console.print(
             f"near duplicates: {summary.num_full_buckets:,} crowded buckets were not searched to their end"
+        )
+    if summary.num_cut_clusters:
+        console.print(
+            f"semantic duplicates: {summary.num_cut_clusters:,} clusters were too large to compare whole"
         )
     if summary.toxic_words:
         worst = summary.toxic_words[0]

@@ -30,9 +30,9 @@ def run(args: Args) -> int:
     """Train and say where the model lies."""
     from stemma.corpus.annotated import to_batch
     from stemma.corpus.annotating import batches
-    from stemma.corpus.batch_scan import scan_batch
     from stemma.corpus.ngram_model import Batch, NgramModel, NgramSettings
     from stemma.corpus.read import BadRecords, read_documents
+    from stemma.corpus.scan import scan
     from stemma.errors import StemmaError
     from stemma.progress import Progress, say
 
@@ -48,7 +48,7 @@ def run(args: Args) -> int:
             nonlocal tokens
             for documents in batches(read_documents(args.inputs, args.on_error, skipped)):
                 texts = to_batch([document.text for document in documents])
-                scanned = scan_batch(texts.data, texts.offsets)
+                scanned = scan(texts.data, texts.offsets)
                 tokens += len(scanned.tokens)
                 progress.advance(len(documents), f"{tokens:,} tokens")
                 yield scanned.tokens, scanned.token_offsets

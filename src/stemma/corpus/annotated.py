@@ -2,6 +2,7 @@
 
 A part is an Arrow IPC file, uncompressed and memory-mapped, so that a stage reads only the columns it needs and any
 document's text is found by its row; beside it `NAME.json` counts its documents and the records that could not be used.
+Of its columns `said` is the language that the record names, `lang` and `script` what was recognised, `leak` "file#item".
 """
 
 import json
@@ -20,9 +21,6 @@ from stemma.config import plain
 from stemma.corpus.read import BadRecords
 from stemma.corpus.toxicity import ToxicityAudit
 from stemma.storage import atomic_file, write_json
-
-TEXT_FIELDS = ("id", "source", "said", "licence", "domain", "lang", "script", "group", "leak")
-"""`said` is the language that the record names, `lang` and `script` what was recognised, `leak` "file#item"."""
 
 
 class Batch(NamedTuple):
@@ -89,7 +87,7 @@ class PartWriter:
         """Write the counts, after the part: they say that it is done."""
         counts = {"documents": self._documents, "tokens": tokens, "doubtful": doubtful}
         counts |= {"bad": plain(bad), "audit": audit.plain()}
-        write_json(self._counts, counts)
+        write_json(self._counts, counts, indent=None)
 
 
 def part_counts(folder: Path, name: str) -> PartCounts | None:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.corpus.annotated import PartWriter, to_batch
-from stemma.corpus.batch_scan import scan_batch
 from stemma.corpus.decontaminate import Decontaminator
 from stemma.corpus.document import Document
 from stemma.corpus.job import ANNOTATED, Job, tools
@@ -16,6 +15,7 @@ from stemma.corpus.measures import measure_batch
 from stemma.corpus.parts import Part
 from stemma.corpus.read import BadRecords, read_piece, usable
 from stemma.corpus.repair import repair_batch
+from stemma.corpus.scan import scan
 from stemma.corpus.scores import is_doubtful
 from stemma.corpus.toxicity import ToxicityAudit
 
@@ -71,7 +71,7 @@ def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict
             texts[i], edits[i], lost[i] = repaired.text, repaired.edits, repaired.lost
         if any(edits):
             batch = to_batch(texts)
-    scanned = scan_batch(batch.data, batch.offsets)
+    scanned = scan(batch.data, batch.offsets)
     measures = measure_batch(scanned)
     lang, script = identify_batch(batch.data, batch.offsets, scanned, measures)
     scores, hits = tools(job).scorer.score(batch.data, batch.offsets, scanned)

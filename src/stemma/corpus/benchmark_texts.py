@@ -22,7 +22,7 @@ import numpy.typing as npt
 from stemma.corpus.characters import HAN, KANA, character_tables
 from stemma.corpus.files import JSON_LINES, open_bytes
 from stemma.corpus.read import read_records
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import tokens_of
 from stemma.errors import StemmaError
 
 MIN_INFORMATION = 7.5  # 8 words, or 12 Han characters; below it a sentence may be anybody's
@@ -124,7 +124,7 @@ def _weak_tokens() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float32]]:
     codes = np.flatnonzero(np.isin(character_tables().classes, (HAN, KANA)))
     letters = [chr(code) for code in (*range(ord("a"), ord("z") + 1), *range(0x3B1, 0x3CA))]
     numbers = [*map(str, range(10_000)), *(f"{n:02}" for n in range(10)), "000"]
-    han, small = scan("".join(map(chr, codes))).tokens, scan(" ".join(letters + numbers)).tokens
+    han, small = tokens_of("".join(map(chr, codes))), tokens_of(" ".join(letters + numbers))
     information = np.repeat(
         np.array([_HAN_INFORMATION, _SMALL_INFORMATION], np.float32), [len(han), len(small)]
     )
@@ -133,12 +133,12 @@ def _weak_tokens() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float32]]:
 
 
 def _informative(record: _Record) -> list[tuple[str, npt.NDArray[np.uint64]]]:
-    scanned = [(field, scan(_LINK.sub(" ", text)).tokens) for field, text in record.texts]
+    scanned = [(field, tokens_of(_LINK.sub(" ", text))) for field, text in record.texts]
     enough = [(field, tokens) for field, tokens in scanned if _says_enough(tokens)]
     if enough or not scanned:
         return enough
     fields = record.texts + record.options
-    tokens = scan("\n".join(text for _, text in fields)).tokens
+    tokens = tokens_of("\n".join(text for _, text in fields))
     return [("+".join(dict.fromkeys(field for field, _ in fields)), tokens)] if _says_enough(tokens) else []
 
 

@@ -4,19 +4,20 @@ The work is done in stages (`job`) inside `NAME.unfinished` beside the output fo
 same command goes on with. Several machines that share the folder each take their share of every stage (`rank` of
 `world_size`) and meet between the stages. Memory: one part per worker, about 20 times its bytes; 1.6 GB for keys being
 sorted at most; 55 bytes per token of the evaluation sets; and while near duplicates are resolved 1 byte for each
-document and 16 for each copy. Nothing else grows with the corpus.
+document and 16 for each copy. Nothing else grows with the corpus, unless it is asked for (`meaning`, `cutting`).
 """
 
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from stemma import __version__
 from stemma.config import load_json, parse, plain
-from stemma.corpus import cutting
+from stemma.corpus import cutting, meaning
 from stemma.corpus.annotated import PartCounts, part_counts
 from stemma.corpus.annotating import annotate_part
 from stemma.corpus.benchmark_texts import find_evaluation_files
@@ -29,16 +30,22 @@ from stemma.corpus.deduplicating import (
     resolve_stage,
     verify_stage,
 )
+from stemma.corpus.embed import check_model
 from stemma.corpus.files import InputFile, find_files, printable
 from stemma.corpus.job import (
     ANNOTATED,
+    ASSIGNED,
     BANDS,
+    CENTROIDS,
     CHAIN_DONE,
+    CLUSTERS,
     DECISIONS,
     DOCUMENTS,
     EDGES,
+    EMBEDDER,
     JUDGED,
     KEYS,
+    MEANING,
     MEASURED,
     NEAR,
     PARTS,
@@ -47,6 +54,7 @@ from stemma.corpus.job import (
     SAME_ID,
     SAME_TEXT,
     TALLIES,
+    VECTORS,
     Job,
     corpus_of,
     tools,
@@ -108,6 +116,9 @@ def clean(
         raise StemmaError(f"there are {num_workers} workers; give 1 or more")
     files, ignored = find_files(inputs)
     _refuse_overlap(inputs, output_folder)
+    for place, count in Counter(file.path.resolve() for file in files).items():
+        if count > 1:
+            raise StemmaError(f"{place}: is given twice; name every file once")
     folder = unfinished_folder(output_folder)
     existing = _existing(output_folder, settings, files, evaluation_sets, force)
     if existing is not None:
@@ -183,6 +194,9 @@ class _Run:
                 JUDGED,
                 BANDS,
                 EDGES,
+                VECTORS,
+                ASSIGNED,
+                CLUSTERS,
                 KEYS,
                 REPEATS,
                 DOCUMENTS,
@@ -223,7 +237,13 @@ class _Run:
         parts, bands = range(len(names)), range(settings.num_bands)
         self._list_parts(names)
         folder = self.folder
-        self._stage(workers, "chains", chain_stage, [(job,)], [folder / CHAIN_DONE])
+        self._stage(
+            workers,
+            "chains",
+            chain_stage,
+            [(job, half) for half in (0, 1)],
+            [folder / name for name in CHAIN_DONE],
+        )
         self._stage(
             workers,
             "judging",
@@ -239,6 +259,8 @@ class _Run:
             done = [folder / EDGES / f"{name}.npz" for name in names]
             self._stage(workers, "comparing", verify_stage, [(job, i) for i in parts], done)
         self._stage(workers, "near copies", resolve_stage, [(job,)], [folder / NEAR])
+        if settings.semantic_eps is not None:
+            self._meaning_stages(workers, names)
         if cutting.is_wanted(settings):
             done = [folder / KEYS / f"{name}.npz" for name in names]
             self._stage(workers, "passages", cutting.keys_stage, [(job, i) for i in parts], done)
@@ -246,6 +268,21 @@ class _Run:
             self._stage(workers, "passages", cutting.repeats_stage, [(job,)], done)
         done = [folder / TALLIES / f"{i:06}.json" for i in parts]
         self._stage(workers, "writing", write_part, [(job, i) for i in parts], done)
+
+    def _meaning_stages(self, workers: Crew, names: list[str]) -> None:
+        job, folder = self.job, self.folder
+        each = [(job, i) for i in range(len(names))]
+        if job.settings.embedding_model is None:
+            self._stage(workers, "vectors", meaning.embedder_stage, [(job,)], [folder / EMBEDDER])
+        done = [folder / VECTORS / f"{name}.npy" for name in names]
+        self._stage(workers, "vectors", meaning.vectors_stage, each, done)
+        self._stage(workers, "clusters", meaning.centroids_stage, [(job,)], [folder / CENTROIDS])
+        done = [folder / ASSIGNED / f"{name}.npy" for name in names]
+        self._stage(workers, "clusters", meaning.assign_stage, each, done)
+        groups = range(meaning.num_groups(corpus_of(job).num_documents))
+        done = [folder / CLUSTERS / f"{group:06}.npz" for group in groups]
+        self._stage(workers, "semantic copies", meaning.compare_stage, [(job, g) for g in groups], done)
+        self._stage(workers, "semantic copies", meaning.merge_stage, [(job,)], [folder / MEANING])
 
     @property
     def _digests(self) -> list[Path]:
@@ -360,6 +397,7 @@ class _Run:
     def finish(self, output_folder: Path, ignored: tuple[str, ...]) -> None:
         """Put the parts of the result together, and the result in its place."""
         job, result = self.job, self.folder / RESULT
+        semantic = job.settings.semantic_eps is not None
         tally, outputs = Tally(), dict[str, str]()
         for path in sorted((self.folder / TALLIES).glob("*.json")):
             part = load_json(path)
@@ -387,6 +425,7 @@ class _Run:
             toxic_words=tuple(audit.rows()[:_MOST_WORDS]),
             mentioned_groups=tuple(audit.bias_rows()),
             num_full_buckets=load_json(self.folder / NEAR)["skipped"],
+            num_cut_clusters=load_json(self.folder / MEANING)["num_cut"] if semantic else None,
             borders={border_name(limit): border_of(limit) for limit in tools(job).limits},
             outputs=outputs,
             **tally.fields(),
@@ -413,7 +452,13 @@ def _models_of(settings: CleanSettings) -> tuple[InputRecord, ...]:
     for path in paths:
         if path is not None and not path.is_file():
             raise StemmaError(f"{path}: does not exist or is not a file")
-    return tuple(_record(path, path.name) for path in paths if path is not None)
+    records = [_record(path, path.name) for path in paths if path is not None]
+    folder = settings.embedding_model
+    if folder is not None:
+        check_model(folder)
+        own = sorted(path for path in folder.rglob("*") if path.is_file())
+        records += [_record(path, f"{folder.name}/{path.relative_to(folder).as_posix()}") for path in own]
+    return tuple(records)
 
 
 def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:

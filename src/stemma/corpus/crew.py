@@ -69,8 +69,8 @@ class _Processes:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
             raise StemmaError(
-                "a worker process was ended from outside (out of memory?); the same command goes on where it stopped, "
-                "with fewer --workers or a smaller --part-megabytes it needs less memory"
+                "a worker process was ended from outside, for want of memory perhaps, or could not start; the same "
+                "command goes on where it stopped, and with fewer workers it needs less memory"
             ) from None
         finally:
             for future in waiting:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus.characters import DIGIT, HAN, KANA, LETTER, SPACE, character_tables
-from stemma.corpus.scan import _upper_plane_class as class_above
+from stemma.corpus.utf8 import class_above, decode
 
 REACH = 3  # tokens outside a span that may go with it, so that it ends with a sentence
 MOST_CUT = 0.8  # share of a text; one that would lose more is better dropped
@@ -67,20 +67,6 @@ def apply_cuts(data: Data, offsets: Numbers, cuts: Cuts) -> tuple[Data, Numbers]
     lost[1:] = np.cumsum(np.bincount(cuts.rows, cuts.ends - cuts.starts, len(offsets) - 1))
     base = offsets[cuts.rows]
     return _without(data, base + cuts.starts, base + cuts.ends, lost[-1]), offsets - lost
-
-
-@njit(cache=True, nogil=True, inline="always")
-def decode(data: Any, i: Any) -> Any:
-    """(code point, where the next character begins) of valid UTF-8."""
-    first = np.int64(data[i])
-    if first < 0x80:
-        return first, i + 1
-    if first < 0xE0:
-        return ((first & 0x1F) << 6) | (data[i + 1] & 0x3F), i + 2
-    if first < 0xF0:
-        return ((first & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F), i + 3
-    code = ((first & 0x07) << 18) | ((data[i + 1] & 0x3F) << 12)
-    return code | ((data[i + 2] & 0x3F) << 6) | (data[i + 3] & 0x3F), i + 4
 
 
 @njit(cache=True, nogil=True)

@@ -90,7 +90,7 @@ _MACHINE_TEXT = (
     Limit("machine_text", "stuffed_han", most=MOST_STUFFED_HAN),
 )
 _ON_REQUEST = (
-    *(Limit("toxic", f"toxic_{category}", most=NEVER) for category in CATEGORIES),
+    *(Limit(f"toxic_{category}", f"toxic_{category}", most=NEVER) for category in CATEGORIES),
     Limit("low_quality", "quality", least=-NEVER),
     Limit("perplexity", "perplexity", most=NEVER),
 )
@@ -121,11 +121,6 @@ LIMITS: dict[Group, tuple[Limit, ...]] = {
     ),
 }
 
-RULES = tuple(
-    dict.fromkeys(
-        [*(limit.rule for limits in LIMITS.values() for limit in limits), "boilerplate", "language"]
-    )
-)
 MOST_FURNITURE = 0.5
 """share of the visible characters that lines of page furniture may take before the page is nothing else"""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus.benchmark_texts import Item, Items, token_information
-from stemma.corpus.ngrams import find_slot, ngram_hashes
+from stemma.corpus.hashing import find_slot, ngram_hashes
 from stemma.corpus.overlap import EDITED, SEED, VERBATIM, Index, bits_of, find_pieces
 
 MAX_SHARING = 8  # items that may have a run in common before it counts as boilerplate

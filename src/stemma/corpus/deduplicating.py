@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.annotating import band_name
-from stemma.corpus.batch_scan import scan_batch
 from stemma.corpus.duplicates import Copies, find_copies, in_slice, num_slices
 from stemma.corpus.job import (
     BANDS,
+    COSINES,
     EDGES,
     HEADS,
     JACCARD,
     NEAR,
     SAME_ID,
     SAME_TEXT,
+    SEMANTIC,
     TWINS,
     Job,
     corpus_of,
@@ -30,6 +31,7 @@ from stemma.corpus.job import (
 from stemma.corpus.judging import OPEN, load_verdicts
 from stemma.corpus.minhash import shingles
 from stemma.corpus.near import Edges, Resolver, candidates, union, verify
+from stemma.corpus.scan import scan
 from stemma.storage import write_json
 
 Numbers = npt.NDArray[np.int64]
@@ -54,7 +56,8 @@ def copies_stage(job: Job) -> None:
 
 
 def load_copies(job: Job, name: str) -> Copies:
-    """SAME_ID: documents with the id of an earlier one; SAME_TEXT: with its text; TWINS: near an earlier one."""
+    """SAME_ID: documents with the id of an earlier one; SAME_TEXT: with its text; TWINS: near an earlier one;
+    SEMANTIC: with its meaning."""
     return Copies(*load_array(job.folder / name))
 
 
@@ -146,17 +149,17 @@ def load_tokens(corpus: AnnotatedCorpus, documents: Numbers) -> tuple[npt.NDArra
     parts = corpus.part_of(documents)
     for part in np.unique(parts).tolist():
         batch = corpus.part(part).texts(documents[parts == part] - corpus.starts[part])
-        scanned = scan_batch(batch.data, batch.offsets)
+        scanned = scan(batch.data, batch.offsets)
         tokens.append(scanned.tokens)
         lengths.append(np.diff(scanned.token_offsets))
     return np.concatenate(tokens), np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
 
 
 def kept_rows(job: Job, corpus: AnnotatedCorpus, index: int) -> Numbers:
-    """The rows of a part's documents that stay, once near copies are resolved."""
+    """The rows of a part's documents that stay, once near copies are resolved, and semantic ones where they are."""
     if not len(corpus.part(index)):
         return _NONE
-    gone = [load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS)]
+    gone = [load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS, SEMANTIC)]
     return np.flatnonzero(_still_in(job, corpus, index, *gone))
 
 
@@ -171,9 +174,17 @@ def resolve_stage(job: Job) -> None:
                 near.append(resolver.add(Edges(*(saved[field] for field in Edges._fields))))
         skipped = sum(_load_band(job, band)[0] for band in range(job.settings.num_bands))
     later, earlier, jaccard = (np.concatenate(column) for column in zip(*near, strict=True))
-    twins = Copies(later, earlier)
-    heads = np.concatenate([earlier, twins.first_of(load_copies(job, SAME_TEXT).firsts)])
-    save_array(job.folder / TWINS, np.stack(twins))
+    save_array(job.folder / TWINS, np.stack((later, earlier)))
     save_array(job.folder / JACCARD, jaccard)
-    save_array(job.folder / HEADS, np.stack(np.unique(heads, return_counts=True)))
+    save_semantic(job, Copies(_NONE, _NONE), np.empty(0, np.float32))
     write_json(job.folder / NEAR, {"skipped": skipped})
+
+
+def save_semantic(job: Job, copies: Copies, cosines: npt.NDArray[np.float32]) -> None:
+    """Write the semantic copies (none before they are looked for), and for how many every document stands then."""
+    same_text, twins = load_copies(job, SAME_TEXT), load_copies(job, TWINS)
+    by_key_or_near = np.concatenate([twins.firsts, twins.first_of(same_text.firsts)])
+    heads = np.concatenate([copies.firsts, copies.first_of(by_key_or_near)])
+    save_array(job.folder / SEMANTIC, np.stack(copies))
+    save_array(job.folder / COSINES, cosines)
+    save_array(job.folder / HEADS, np.stack(np.unique(heads, return_counts=True)))

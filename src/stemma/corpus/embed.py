@@ -1,24 +1,22 @@
-"""Dense vectors of documents: what semantic deduplication and mixing by topic work on.
+"""Dense vectors of documents: what semantic deduplication works on.
 
 An embedder gives every document of a batch one vector of unit length (all zeros where nothing is known of
-it). The default is made from the corpus itself, without a model from elsewhere:
+it). Without a model from elsewhere it is random indexing (Kanerva, Kristoferson and Holst 2000): a random
+projection of the words of a document, weighted by a sample of the corpus.
 
-    terms        tokens, and pairs of neighbouring tokens that are words or phrases (Mikolov et al. 2013)
-    own vector   of every term, sparse and random, drawn from its hash (random indexing; Kanerva et al. 2000)
-    learned one  of the frequent terms, when asked for: positive pointwise mutual information with the most
-                 frequent tokens in a window, truncated singular value decomposition (Levy, Goldberg and
-                 Dagan 2015: context smoothing 0.75, singular values to the power 0.5)
-    document     sum over its distinct terms of (1 + log tf) * rarity * vector, less the first principal
-                 component of a sample (the removal of Arora et al. 2017)
+    terms       tokens, and pairs of neighbouring tokens that are words or phrases (Mikolov et al. 2013)
+    vector      of every term, sparse and random, drawn from its hash
+    document    sum over its distinct terms of (1 + log tf) * rarity * vector, less the first principal
+                component of a sample (the removal of Arora et al. 2017)
 
-With learned vectors all documents about one thing look alike, whatever they say of it: good for topics, bad
-for duplicates, where own vectors alone were measured to find more at equal precision
-(`benchmarks/semantic.py`). All sums are our own loops in a fixed order, so the vectors are the same bits
-whatever the BLAS, the number of threads and the cut into batches.
+So documents are near that use the same rare words, in any order. That two words mean the same it does not
+know; a sentence-transformers model does. All sums are our own loops in a fixed order: the same bits whatever
+the number of threads and the cut into batches.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,8 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.ngrams import find_slot
-from stemma.corpus.scan import mix
+from stemma.corpus.hashing import find_slot, mix
 from stemma.errors import StemmaError
 from stemma.storage import atomic_file
 
@@ -37,14 +34,12 @@ Tokens = npt.NDArray[np.uint64]
 Offsets = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
-_FORMAT = "stemma static embedder 1"
-_TENSORS = ("keys", "rarity", "learned", "common")
+_FORMAT = "stemma random indexing 1"
+_TENSORS = {"keys", "rarity", "common"}
 _FULL = 0.7  # of a table of counts, before the rarest terms leave it
-_NUM_SIGNS = 8  # places of a term's own vector that are not zero
+_NUM_SIGNS = 8  # places of a term's vector that are not zero
 _LEAST_RARITY = 0.05  # weight of the most frequent term; a rare one has 1
-_OVERSAMPLING, _NUM_ITERATIONS = 16, 3  # of the subspace iteration (Halko, Martinsson and Tropp 2011)
 _COMMON_SAMPLE = 20_000  # documents whose first principal component is taken away
-_SEED = 20250101
 
 
 class Embedder(Protocol):
@@ -65,26 +60,20 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StaticSettings:
-    """How static embeddings are made.
+class RandomIndexingSettings:
+    """How random indexing is made.
 
-    Memory of training beside the sample: 28 bytes for each of `max_counted`, and, with learned vectors, 4 for
-    each of vocabulary_size * num_contexts.
+    Memory of training beside the sample: 28 bytes for each of `max_counted`, and 4 * dimension for each of 20,000
+    documents.
     """
 
     dimension: int = 256
     vocabulary_size: int = 1 << 15
-    """Terms whose frequency is known, the most frequent ones."""
+    """Terms whose frequency is known, the most frequent ones; others weigh as if they stood once."""
     min_count: int = 5
-    """Rarer terms are not learned."""
+    """Rarer terms are not weighted, and rarer pairs are no terms."""
     phrase_lift: float = 8.0
     """A pair of tokens is a term when it is this many times as frequent as chance would have it."""
-    learned: float = 0.0
-    """Length of a term's learned vector beside its own one of length 1; 0 learns none, 1 suits topics."""
-    num_contexts: int = 1 << 11
-    """The most frequent tokens, by whose company terms are described."""
-    window: int = 5
-    """Tokens on either side that are company."""
     max_counted: int = 1 << 23
     """Places of the table in which terms are counted; when it is nearly full, the rarest leave it."""
 
@@ -94,22 +83,19 @@ class StaticSettings:
             ("vocabulary_size", 16, 1 << 22),
             ("min_count", 1, 1 << 30),
             ("phrase_lift", 0, 1 << 30),
-            ("learned", 0, 1000),
-            ("num_contexts", 8, 1 << 16),
-            ("window", 1, 100),
             ("max_counted", 1 << 10, 1 << 30),
         ):
             if not least <= getattr(self, name) <= most:
                 raise StemmaError(f"{name} is {getattr(self, name)}; give a number from {least} to {most}")
 
 
-class StaticEmbedder:
-    """Static embeddings. `keys` (V,) uint64 of the terms, ascending; `rarity` (V,) their weights; `learned`
-    (V, d) their learned vectors, weighted, or (V, 0); `common` (d,) what is taken away of every document.
+class RandomIndexing:
+    """Random indexing. `keys` (V,) uint64 of the weighted terms, ascending; `rarity` (V,) their weights; `common`
+    (d,) what is taken away of every document.
     """
 
-    def __init__(self, keys: Tokens, rarity: Vectors, learned: Vectors, common: Vectors) -> None:
-        self._keys, self._rarity, self._learned, self._common = keys, rarity, learned, common
+    def __init__(self, keys: Tokens, rarity: Vectors, common: Vectors) -> None:
+        self._keys, self._rarity, self._common = keys, rarity, common
         self._index = _index(keys)
 
     @property
@@ -126,57 +112,39 @@ class StaticEmbedder:
         """(n, d) vectors of the documents tokens[offsets[i] : offsets[i + 1]]; zeros for one without
         tokens."""
         result = np.zeros((len(offsets) - 1, self.dimension), np.float32)
-        _embed(tokens, offsets, *self._index, self._rarity, self._learned, self._common, result)
+        _embed(tokens, offsets, *self._index, self._rarity, self._common, result)
         return result
 
     @classmethod
     def train(
-        cls, sample: Iterable[tuple[Tokens, Offsets]], settings: StaticSettings | None = None
-    ) -> "StaticEmbedder":
-        """Make an embedder from batches of (tokens, offsets), which are held: 8 bytes per token.
-
-        Raises StemmaError when the sample has no term that occurs `min_count` times.
-        """
-        settings = settings or StaticSettings()
+        cls, sample: Iterable[tuple[Tokens, Offsets]], settings: RandomIndexingSettings | None = None
+    ) -> "RandomIndexing":
+        """Weight the terms by batches of (tokens, offsets), which are held: 8 bytes per token."""
+        settings = settings or RandomIndexingSettings()
         batches = list(sample)
         terms = _Terms(settings.max_counted)
         for tokens, offsets in batches:
             terms.add(tokens, offsets)
-        keys, counts, contexts = terms.vocabulary(settings)
-        if not len(contexts):
-            raise StemmaError(
-                f"the sample has no token that occurs {settings.min_count} times; "
-                "give a larger sample or lower min_count"
-            )
-        top = max(2.0, counts.max())
+        keys, counts = terms.vocabulary(settings)
+        top = counts.max(initial=2.0)
         rarity = np.maximum(_LEAST_RARITY, np.log(top / counts) / np.log(top)).astype(np.float32)
-        vectors = np.zeros((len(keys), 0), np.float32)
-        if settings.learned:
-            columns = np.full(len(keys) + 1, -1, np.int32)  # the last row stands for unknown tokens
-            columns[contexts] = np.arange(len(contexts), dtype=np.int32)
-            matrix = np.zeros((len(keys), len(contexts)), np.float32)
-            for tokens, offsets in batches:
-                _count_company(tokens, offsets, *_index(keys), columns, settings.window, matrix)
-            _positive_information(matrix)
-            learned = _decompose(matrix, min(settings.dimension, len(contexts)))
-            _scale(learned, rarity, np.float32(settings.learned))
-            vectors = np.zeros((len(keys), settings.dimension), np.float32)
-            vectors[:, : learned.shape[1]] = learned
-        plain = cls(keys, rarity, vectors, np.zeros(settings.dimension, np.float32))
-        return cls(keys, rarity, vectors, _common(plain, batches))
+        plain = cls(keys, rarity, np.zeros(settings.dimension, np.float32))
+        return cls(keys, rarity, _common(plain, batches))
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, atomically."""
         from safetensors.numpy import save
 
-        tensors: dict[str, npt.NDArray[Any]] = dict(
-            zip(_TENSORS, (self._keys, self._rarity, self._learned, self._common), strict=True)
-        )
+        tensors: dict[str, npt.NDArray[Any]] = {
+            "keys": self._keys,
+            "rarity": self._rarity,
+            "common": self._common,
+        }
         with atomic_file(path) as file:
             file.write(save(tensors, metadata={"format": _FORMAT}))
 
     @classmethod
-    def load(cls, path: Path) -> "StaticEmbedder":
+    def load(cls, path: Path) -> "RandomIndexing":
         """Read what `save` wrote. Raises StemmaError when it is something else or damaged."""
         from safetensors import SafetensorError, safe_open
 
@@ -186,31 +154,23 @@ class StaticEmbedder:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise StemmaError(f"{path}: cannot be read as an embedder ({error}); train it again") from None
-        if metadata.get("format") != _FORMAT or set(tensors) != set(_TENSORS):
-            raise StemmaError(f"{path}: is not a file of static embeddings; train it again")
-        keys, rarity, learned, common = (tensors[name] for name in _TENSORS)
-        if rarity.shape != keys.shape or learned.shape not in ((len(keys), 0), (len(keys), len(common))):
+        if metadata.get("format") != _FORMAT or set(tensors) != _TENSORS:
+            raise StemmaError(f"{path}: is not a file of random indexing; train it again")
+        if tensors["rarity"].shape != tensors["keys"].shape or tensors["common"].ndim != 1:
             raise StemmaError(f"{path}: holds tensors that do not fit together; train it again")
-        return cls(keys, rarity, learned, common)
+        return cls(**tensors)
 
 
 class SentenceTransformerEmbedder:
-    """A local folder of a sentence-transformers model.
+    """A local folder of a sentence-transformers model, see `check_model`.
 
-    The last bits of its vectors can depend on the batch and the device, as with any such model. Raises
-    StemmaError when the folder is not there or the package, which is no dependency, is not installed.
+    The last bits of its vectors can depend on the batch and the device, as with any such model.
     """
 
     def __init__(self, folder: Path, batch_size: int = 32) -> None:
-        if not folder.is_dir():
-            raise StemmaError(f"{folder}: is not a folder; give a local sentence-transformers model")
-        try:
-            from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
-        except ModuleNotFoundError as error:
-            raise StemmaError(
-                f"{folder}: needs the package {error.name}; "
-                "install sentence-transformers, or use static embeddings"
-            ) from None
+        check_model(folder)
+        from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
+
         self._model: Any = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
         self._batch_size = batch_size
 
@@ -233,6 +193,16 @@ class SentenceTransformerEmbedder:
         for row in vectors:
             _unit(row)
         return vectors
+
+
+def check_model(folder: Path) -> None:
+    """Raises StemmaError when the folder is not there or sentence-transformers, no dependency, is not installed."""
+    if not folder.is_dir():
+        raise StemmaError(f"{folder}: is not a folder; give a local sentence-transformers model")
+    if find_spec("sentence_transformers") is None:
+        raise StemmaError(
+            f"{folder}: needs the package sentence-transformers; install it, or leave the model out"
+        )
 
 
 class _Terms:
@@ -259,20 +229,16 @@ class _Terms:
         _move(chosen, *old, *self._columns)
         self._used[0] = len(chosen)
 
-    def vocabulary(
-        self, settings: StaticSettings
-    ) -> tuple[Tokens, npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Keys of the chosen terms, ascending, their counts, and which of them are contexts."""
+    def vocabulary(self, settings: RandomIndexingSettings) -> tuple[Tokens, npt.NDArray[np.float64]]:
+        """Keys of the chosen terms, ascending, and their counts."""
         keys, counts = self._columns[0], self._columns[3]
         total = int(counts[_is_token(keys)].sum(dtype=np.int64))
         frequent = np.flatnonzero(counts >= settings.min_count)
         lift = _lift(frequent, total, *self._columns)
         chosen = frequent[_is_token(keys[frequent]) | (lift >= settings.phrase_lift)]
         order = np.lexsort((keys[chosen], -counts[chosen].astype(np.int64)))[: settings.vocabulary_size]
-        keys, counts = keys[chosen][order], counts[chosen][order].astype(np.float64)
-        contexts = np.sort(keys[_is_token(keys)][: settings.num_contexts])
-        ascending = np.argsort(keys)
-        return keys[ascending], counts[ascending], np.searchsorted(keys[ascending], contexts)
+        chosen = chosen[order][np.argsort(keys[chosen][order])]
+        return keys[chosen], counts[chosen].astype(np.float64)
 
 
 def _is_token(keys: Tokens) -> npt.NDArray[np.bool_]:
@@ -346,120 +312,6 @@ def _fill_index(keys: Any, table: Any, rows: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _count_company(tokens, offsets, table, rows, columns, window, matrix):  # type: ignore[no-untyped-def]
-    """matrix[term, context] += 1 for each context within `window` tokens of the term, in the same
-    document."""
-    for d in range(len(offsets) - 1):
-        begin, end = offsets[d], offsets[d + 1]
-        own = np.empty(end - begin, np.int32)
-        for i in range(begin, end):
-            own[i - begin] = rows[find_slot(table, _token_key(tokens[i]))]
-        for i in range(len(own)):
-            for length in range(1, 3):
-                row = own[i]
-                if length == 2:
-                    row = -1
-                    if i + 1 < len(own):
-                        key = _pair_key(tokens[begin + i], tokens[begin + i + 1])
-                        row = rows[find_slot(table, key)]
-                if row < 0:
-                    continue
-                for j in range(max(0, i - window), min(len(own), i + length + window)):
-                    column = columns[own[j]]
-                    if column >= 0 and not i <= j < i + length:
-                        matrix[row, column] += np.float32(1)
-
-
-@njit(cache=True, nogil=True)
-def _positive_information(matrix: Any) -> None:
-    """Counts become max(0, log P(context | term) / P(context)), P(context) smoothed by the power 0.75."""
-    row_sums, column_sums = np.zeros(matrix.shape[0]), np.zeros(matrix.shape[1])
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            row_sums[i] += matrix[i, j]
-            column_sums[j] += matrix[i, j]
-    total = 0.0
-    for j in range(len(column_sums)):
-        column_sums[j] = column_sums[j] ** 0.75
-        total += column_sums[j]
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            if matrix[i, j] > 0:
-                ratio = matrix[i, j] * total / (row_sums[i] * column_sums[j])
-                matrix[i, j] = max(0.0, np.log(ratio))
-
-
-def _decompose(matrix: Vectors, dimension: int) -> Vectors:
-    """U S^0.5 (n, dimension) of the truncated decomposition, by subspace iteration from seeded signs."""
-    width = min(matrix.shape[1], dimension + _OVERSAMPLING)
-    signs = np.random.Generator(np.random.PCG64(_SEED)).integers(2, size=(width, matrix.shape[1]))
-    basis = (2.0 * signs - 1.0).astype(np.float64)
-    for _ in range(_NUM_ITERATIONS):
-        _orthonormalise(basis)
-        columns = np.ascontiguousarray(basis.T, np.float32)
-        basis = np.ascontiguousarray(_transposed_times(matrix, _times(matrix, columns)).T, np.float64)
-    _orthonormalise(basis)
-    product = _times(matrix, np.ascontiguousarray(basis.T, np.float32))
-    values, vectors = _eigen(_gram(product))
-    order = np.argsort(-values, kind="stable")[:dimension]
-    order = order[values[order] > 1e-9 * max(values.max(), 1e-300)]
-    turned = vectors[:, order]
-    largest = np.abs(turned).argmax(axis=0)
-    turned = turned * np.sign(turned[largest, np.arange(turned.shape[1])])  # of two signs, one is chosen
-    return _times(product, np.ascontiguousarray(turned / values[order] ** 0.25, np.float32))
-
-
-@njit(cache=True, nogil=True)
-def _times(matrix: Any, columns: Any) -> Any:
-    result = np.zeros((matrix.shape[0], columns.shape[1]), np.float32)
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            factor = matrix[i, j]
-            if factor != 0:
-                for k in range(columns.shape[1]):
-                    result[i, k] += factor * columns[j, k]
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _transposed_times(matrix: Any, columns: Any) -> Any:
-    result = np.zeros((matrix.shape[1], columns.shape[1]), np.float32)
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            factor = matrix[i, j]
-            if factor != 0:
-                for k in range(columns.shape[1]):
-                    result[j, k] += factor * columns[i, k]
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _gram(columns: Any) -> Any:
-    result = np.zeros((columns.shape[1], columns.shape[1]))
-    for i in range(columns.shape[0]):
-        for j in range(columns.shape[1]):
-            factor = np.float64(columns[i, j])
-            for k in range(columns.shape[1]):
-                result[j, k] += factor * columns[i, k]
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _orthonormalise(rows: Any) -> None:
-    """Gram and Schmidt, twice over for the rounding; rows that depend on earlier ones become zeros."""
-    for i in range(len(rows)):
-        before = np.sqrt(_product(rows[i], rows[i]))
-        for _ in range(2):
-            for j in range(i):
-                along = _product(rows[i], rows[j])
-                for k in range(rows.shape[1]):
-                    rows[i, k] -= along * rows[j, k]
-        length = np.sqrt(_product(rows[i], rows[i]))
-        for k in range(rows.shape[1]):
-            rows[i, k] = rows[i, k] / length if length > 1e-6 * before else 0.0
-
-
-@njit(cache=True, nogil=True)
 def _product(left: Any, right: Any) -> float:
     total = 0.0
     for k in range(len(left)):
@@ -468,37 +320,8 @@ def _product(left: Any, right: Any) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _eigen(symmetric: Any) -> Any:
-    """Eigenvalues, and eigenvectors as columns, by cyclic rotations (Jacobi 1846)."""
-    a, size = symmetric.copy(), len(symmetric)
-    rows = np.eye(size)  # the eigenvectors, a row each while they are turned
-    for _ in range(30):
-        off, on = 0.0, 0.0
-        for p in range(size):
-            on += a[p, p] * a[p, p]
-            for q in range(p):
-                off += a[p, q] * a[p, q]
-        if off <= 1e-24 * on:
-            break
-        for p in range(size - 1):
-            for q in range(p + 1, size):
-                if a[p, q] * a[p, q] <= 1e-32 * abs(a[p, p] * a[q, q]):
-                    continue
-                theta = (a[q, q] - a[p, p]) / (2 * a[p, q])
-                t = (1.0 if theta >= 0 else -1.0) / (abs(theta) + np.sqrt(theta * theta + 1))
-                c = 1 / np.sqrt(t * t + 1)
-                s = t * c
-                for k in range(size):
-                    a[p, k], a[q, k] = c * a[p, k] - s * a[q, k], s * a[p, k] + c * a[q, k]
-                    rows[p, k], rows[q, k] = c * rows[p, k] - s * rows[q, k], s * rows[p, k] + c * rows[q, k]
-                for k in range(size):
-                    a[k, p], a[k, q] = c * a[k, p] - s * a[k, q], s * a[k, p] + c * a[k, q]
-    return np.diag(a).copy(), rows.T.copy()
-
-
-@njit(cache=True, nogil=True)
-def _add_own(key: Any, factor: Any, vector: Any) -> None:
-    """Add `factor` times a term's own vector, of length 1: a few signs in places drawn from its key."""
+def _add_term(key: Any, factor: Any, vector: Any) -> None:
+    """Add `factor` times a term's vector, of length 1: a few signs in places drawn from its key."""
     step, width, drawn = factor * np.float32(1 / np.sqrt(_NUM_SIGNS)), np.uint64(len(vector)), key
     for i in range(_NUM_SIGNS):
         if i % 4 == 0:
@@ -518,14 +341,6 @@ def _unit(vector: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _scale(vectors: Any, rarity: Any, length: Any) -> None:
-    for i in range(len(vectors)):
-        _unit(vectors[i])
-        for k in range(vectors.shape[1]):
-            vectors[i, k] *= length * rarity[i]
-
-
-@njit(cache=True, nogil=True)
 def _count_key(table: Any, counts: Any, key: Any) -> None:
     slot = find_slot(table, key)
     table[slot] = key
@@ -533,7 +348,7 @@ def _count_key(table: Any, counts: Any, key: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _embed(tokens, offsets, table, rows, rarity, learned, common, result):  # type: ignore[no-untyped-def]
+def _embed(tokens, offsets, table, rows, rarity, common, result):  # type: ignore[no-untyped-def]
     for d in range(len(offsets) - 1):
         begin, end, vector = offsets[d], offsets[d + 1], result[d]
         size = 4
@@ -551,10 +366,7 @@ def _embed(tokens, offsets, table, rows, rarity, learned, common, result):  # ty
                 continue
             factor = np.float32(1 + np.log(counts[slot]))
             row = rows[find_slot(table, seen[slot])]
-            _add_own(seen[slot], factor * (rarity[row] if row >= 0 else np.float32(1)), vector)
-            if row >= 0:
-                for k in range(learned.shape[1]):
-                    vector[k] += factor * learned[row, k]
+            _add_term(seen[slot], factor * (rarity[row] if row >= 0 else np.float32(1)), vector)
         _unit(vector)
         along = np.float32(_product(vector, common))
         for k in range(len(vector)):
@@ -562,7 +374,7 @@ def _embed(tokens, offsets, table, rows, rarity, learned, common, result):  # ty
         _unit(vector)
 
 
-def _common(plain: StaticEmbedder, batches: list[tuple[Tokens, Offsets]]) -> Vectors:
+def _common(plain: RandomIndexing, batches: list[tuple[Tokens, Offsets]]) -> Vectors:
     """The first principal component of up to _COMMON_SAMPLE documents, taken evenly."""
     step = max(1, -(-sum(len(offsets) - 1 for _, offsets in batches) // _COMMON_SAMPLE))
     pieces, at = [np.zeros((0, plain.dimension), np.float32)], 0

@@ -7,9 +7,9 @@ documents. Compressed files are streamed, and one that ends in mid-frame is an e
 import gzip
 import io
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -38,12 +38,16 @@ class InputFile:
         """The path, for messages."""
         return printable(str(self.path))
 
+    @cached_property
+    def domain(self) -> str:
+        """What its records count as in reports when they do not say: the file's name without endings."""
+        return printable(self.path.name).split(".")[0]
+
 
 def find_files(paths: Sequence[Path]) -> tuple[list[InputFile], list[str]]:
     """The files that `paths` mean, in the order given and sorted inside folders, and the names passed over.
 
-    Raises StemmaError for a path that does not exist, a file of an unknown kind, a folder with nothing readable, and a
-    file that is given twice.
+    Raises StemmaError for a path that does not exist, a file of an unknown kind, and a folder with nothing readable.
     """
     found: list[InputFile] = []
     ignored: list[str] = []
@@ -118,16 +122,17 @@ def _refuse_folder(error: OSError) -> NoReturn:
 
 
 def _with_unique_names(files: list[InputFile]) -> list[InputFile]:
-    """The same files; as long as names are equal, each of them takes one more folder in front."""
+    """The same files; as long as the names of two are equal, each of them takes one more folder in front."""
     parts = [Path(os.path.abspath(file.path)).parts for file in files]
     names = [file.name for file in files]
-    while len(set(names)) < len(names):
-        times = Counter(names)
-        for i, name in enumerate(names):
-            if times[name] == 1:
-                continue
-            depth = name.count("/") + 2
-            if depth >= len(parts[i]):
-                raise StemmaError(f"{files[i].path}: is given twice; name every file once")
-            names[i] = printable("/".join(parts[i][-depth:]))
-    return [InputFile(file.path, name) for file, name in zip(files, names, strict=True)]
+    depths = [name.count("/") + 1 for name in names]
+    while True:
+        places: dict[str, set[tuple[str, ...]]] = {}
+        for name, place in zip(names, parts, strict=True):
+            places.setdefault(name, set()).add(place)
+        alike = [i for i, name in enumerate(names) if len(places[name]) > 1]
+        if not alike:
+            return [InputFile(file.path, name) for file, name in zip(files, names, strict=True)]
+        for i in alike:
+            depths[i] += 1
+            names[i] = printable("/".join(parts[i][-depths[i] :]))

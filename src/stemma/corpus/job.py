@@ -5,12 +5,13 @@ the settings: any number of processes and machines that share the folder give th
 is not done again.
 
     annotate   each part    repair and measure, no verdict       annotated/NAME.arrow, .json     annotating.py
-    chains     once         n-gram models of the corpus          chain.json, chain-0.npz, ...    judging.py
+    chains     two          n-gram models of the corpus          chain-0.npz, chain-0.json, ...  judging.py
     judge      each part    verdicts from the numbers alone      judged/NAME.npy, .seams.npy
     copies     once         equal ids, equal texts               same_id.npy, same_text.npy      deduplicating.py
     bands      each band    candidates for near duplicates       bands/00.npy
     verify     each part    candidates proved on the texts       edges/NAME.npz
     resolve    once         who stays, for how many              twins.npy, jaccard.npy, heads.npy
+    vectors, clusters, ...  who says the same, on request        semantic.npy, cosines.npy       meaning.py
     keys, repeats           what stands elsewhere too, on request                                cutting.py
     write      each part    redact; the files of the result      documents/, decisions/, ...     ledger.py
 """
@@ -29,6 +30,7 @@ from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.benchmark_texts import load_items
 from stemma.corpus.decide import Limit, limits_of
 from stemma.corpus.decontaminate import Decontaminator
+from stemma.corpus.embed import Embedder, RandomIndexing, SentenceTransformerEmbedder
 from stemma.corpus.machine_text import ChainModels
 from stemma.corpus.minhash import MinHash
 from stemma.corpus.ngram_model import NgramModel
@@ -40,11 +42,13 @@ ANNOTATED, JUDGED, BANDS, EDGES = "annotated", "judged", "bands", "edges"
 KEYS, REPEATS, LINKS = "keys", "repeats", "links.npy"
 SAME_ID, SAME_TEXT, TWINS, JACCARD = "same_id.npy", "same_text.npy", "twins.npy", "jaccard.npy"
 HEADS, NEAR = "heads.npy", "near.json"
+EMBEDDER, VECTORS, CENTROIDS, ASSIGNED = "embedder.safetensors", "vectors", "centroids.npy", "assigned"
+CLUSTERS, SEMANTIC, COSINES, MEANING = "clusters", "semantic.npy", "cosines.npy", "meaning.json"
 DECISIONS, MEASURED, TALLIES = "decisions", "measures", "tallies"
 RESULT = "result"
 DOCUMENTS = f"{RESULT}/documents"
-PARTS, CHAIN_DONE = "parts.json", "chain.json"
-CHAINS = ("chain-0.npz", "chain-1.npz")
+PARTS = "parts.json"
+CHAINS, CHAIN_DONE = ("chain-0.npz", "chain-1.npz"), ("chain-0.json", "chain-1.json")
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,14 @@ class Tools:
         if not all(path.exists() for path in paths):
             return None
         return ChainModels((NgramModel.load(paths[0]), NgramModel.load(paths[1])))
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """What makes vectors of documents: the model that was given, or what was trained on the corpus."""
+        model = self._job.settings.embedding_model
+        if model is None:
+            return RandomIndexing.load(self._job.folder / EMBEDDER)
+        return SentenceTransformerEmbedder(model)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:

@@ -12,7 +12,6 @@ from numba import njit
 
 from stemma.config import load_json
 from stemma.corpus.annotated import AnnotatedCorpus, AnnotatedPart
-from stemma.corpus.batch_scan import scan_batch
 from stemma.corpus.columns import MEASURES
 from stemma.corpus.decide import MOST_FURNITURE, Reason, decide_batch
 from stemma.corpus.hashing import mix
@@ -20,28 +19,28 @@ from stemma.corpus.job import CHAIN_DONE, CHAINS, JUDGED, PARTS, Job, corpus_of,
 from stemma.corpus.language import is_wanted
 from stemma.corpus.machine_text import ChainModels
 from stemma.corpus.overlap import MIN_COVERAGE, PARTIAL_COVERAGE
+from stemma.corpus.scan import scan
 from stemma.corpus.scores import is_doubtful
 from stemma.storage import write_json
 
 Verdicts = npt.NDArray[np.int16]
 OPEN, BOILERPLATE, LANGUAGE, LEAK = -1, -2, -3, -4
 """A verdict is one of these, or the index of the limit that is broken."""
-SAMPLE_TOKENS = 2_400_000  # the limits of `ChainModels.chain_like` hold for halves of half as many
+SAMPLE_TOKENS = 2_000_000  # the limits of `ChainModels.chain_like` hold for halves of half as many
 _SAMPLE_ROWS, _SAMPLE_PARTS = 512, 256  # texts loaded at a time; parts opened
 _LEAK_THRESHOLD = {"verbatim": 1.0, "edited": MIN_COVERAGE, "partial": PARTIAL_COVERAGE}
 
 
-def chain_stage(job: Job) -> None:
-    """Train n-gram models on a sample of the corpus, if there is a document that only they can judge."""
-    doubtful = load_json(job.folder / PARTS)["doubtful"]
-    if doubtful:
-        models = ChainModels.train(_sample(job)).models
-        for name, model in zip(CHAINS, models, strict=True):
-            model.save(job.folder / name)
-    write_json(job.folder / CHAIN_DONE, {"doubtful": doubtful})
+def chain_stage(job: Job, half: int) -> None:
+    """Train the n-gram model of one half of a sample of the corpus, if there is a document that only they can judge."""
+    if load_json(job.folder / PARTS)["doubtful"]:
+        model = ChainModels.train_half(sample_tokens(job), half)
+        if model is not None:
+            model.save(job.folder / CHAINS[half], compress=False)
+    write_json(job.folder / CHAIN_DONE[half], {})
 
 
-def _sample(job: Job) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:
+def sample_tokens(job: Job) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:
     """The tokens of documents of at most _SAMPLE_PARTS parts, drawn by a hash of their numbers: SAMPLE_TOKENS, about."""
     corpus, tokens = corpus_of(job), load_json(job.folder / PARTS)["tokens"]
     parts = range(0, len(tokens), -(-len(tokens) // _SAMPLE_PARTS))
@@ -51,7 +50,7 @@ def _sample(job: Job) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.i
         rows = _drawn(start, stop, np.uint64(share * (2**53 - 1)))
         for first in range(0, len(rows), _SAMPLE_ROWS):
             batch = corpus.part(i).texts(rows[first : first + _SAMPLE_ROWS])
-            scanned = scan_batch(batch.data, batch.offsets)
+            scanned = scan(batch.data, batch.offsets)
             yield scanned.tokens, scanned.token_offsets
 
 
@@ -84,7 +83,7 @@ def _chain_seams(job: Job, part: AnnotatedPart) -> npt.NDArray[np.float32]:
     for first in range(0, len(rows), _SAMPLE_ROWS):
         some = rows[first : first + _SAMPLE_ROWS]
         batch = part.texts(some)
-        scanned = scan_batch(batch.data, batch.offsets)
+        scanned = scan(batch.data, batch.offsets)
         likely = some[chains.chain_like(chains.score(scanned.tokens, scanned.token_offsets))]
         result[likely] = part.matrix("measures")[likely, MEASURES.index("seams")]
     return result

@@ -11,16 +11,15 @@ has.
 import functools
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stemma.corpus.annotate import Annotation
-from stemma.corpus.batch_scan import ScannedBatch
 from stemma.corpus.characters import HAN, KANA, LETTER, kind_tables
+from stemma.corpus.language_model import LanguageModel
 from stemma.corpus.measures import Measures
-from stemma.corpus.scan import Scan
+from stemma.corpus.scan import Scanned
 
 UNDETERMINED = "und"
 _SAMPLE = 800
@@ -28,23 +27,6 @@ _FEWEST_LETTERS = 40
 _SURE = 0.98
 _ENGLISH = 0.12
 _WORDS = re.compile(r"[^\W\d_]{2,}")
-# Pages of 256 code points that one script has to itself.
-_SCRIPTS = {"ko": (0x11, *range(0xAC, 0xD8)), "ja": (0x30,)}
-
-
-def identify(text: str, scanned: Scan, numbers: Annotation) -> str:
-    """The language of a text as a code of ISO 639-1, or `und`."""
-    if numbers.characters * numbers.letter_share < _FEWEST_LETTERS:
-        return UNDETERMINED
-    if numbers.han_share >= 0.3 and numbers.kana_share < 0.05:
-        return "zh"
-    if numbers.english_share >= _ENGLISH:
-        return "en"
-    pages = np.bincount(np.minimum(scanned.folded >> 8, 0xFF), minlength=256)
-    for language, own in _SCRIPTS.items():
-        if pages[list(own)].sum() > 0.2 * len(scanned.folded):
-            return language
-    return _by_model(text)
 
 
 class Languages(NamedTuple):
@@ -56,7 +38,7 @@ class Languages(NamedTuple):
 
 
 def identify_batch(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], scanned: ScannedBatch, measures: Measures
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], scanned: Scanned, measures: Measures
 ) -> Languages:
     """The languages of a batch. By counts alone, but for texts whose letters leave it open: these go to the
     model.
@@ -103,11 +85,9 @@ def _by_model(text: str) -> str:
     words = _WORDS.findall(text[: 8 * _SAMPLE])
     sample = " ".join(words)[:_SAMPLE]
     language, probability = _model().classify(sample)
-    return str(language) if float(probability) >= _SURE else UNDETERMINED
+    return language if probability >= _SURE else UNDETERMINED
 
 
 @functools.cache
-def _model() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+def _model() -> LanguageModel:
+    return LanguageModel()

@@ -18,6 +18,7 @@ from stemma.corpus.cutting import is_wanted, shorten
 from stemma.corpus.decide import Reason
 from stemma.corpus.deduplicating import load_copies
 from stemma.corpus.job import (
+    COSINES,
     DECISIONS,
     DOCUMENTS,
     HEADS,
@@ -25,6 +26,7 @@ from stemma.corpus.job import (
     MEASURED,
     SAME_ID,
     SAME_TEXT,
+    SEMANTIC,
     TALLIES,
     TWINS,
     Job,
@@ -84,14 +86,18 @@ def write_part(job: Job, index: int) -> None:
         for fate in fates:
             tally.add(fate, columns, edits[fate.row], characters[fate.row])
     outputs = {f"documents/{path.name}": sha256(path) for path in (job.folder / DOCUMENTS).glob(f"{name}.*")}
-    write_json(job.folder / TALLIES / f"{name}.json", {"tally": tally.plain(), "outputs": outputs})
+    write_json(
+        job.folder / TALLIES / f"{name}.json", {"tally": tally.plain(), "outputs": outputs}, indent=None
+    )
 
 
 def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[Fate]:
     part = corpus.part(index)
     start, stop = (int(number) for number in corpus.starts[index : index + 2])
     verdicts = load_verdicts(job, corpus.names[index])
-    same_id, same_text, twins = (load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS))
+    same_id, same_text, twins, semantic = (
+        load_copies(job, name) for name in (SAME_ID, SAME_TEXT, TWINS, SEMANTIC)
+    )
     heads, more = load_array(job.folder / HEADS)
     first, last = np.searchsorted(heads, (start, stop))
     weights = dict(zip((heads[first:last] - start).tolist(), (more[first:last] + 1).tolist(), strict=True))
@@ -100,20 +106,22 @@ def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[
         fates[row].reason = reason
         if verdicts[row] == LEAK:
             fates[row].twin = part.string("leak", row)
-    exact = same_text.between(start, stop)
-    for number, keeper in zip(exact.documents.tolist(), twins.first_of(exact.firsts).tolist(), strict=True):
-        fate = fates[number - start]
-        fate.reason = Reason("exact_duplicate", "jaccard", 1.0, 1.0)
-        fate.twin = corpus.string("id", keeper)
-    first, last = np.searchsorted(twins.documents, (start, stop))
-    similarities = load_array(job.folder / JACCARD)[first:last].tolist()
-    near = twins.between(start, stop)
-    for number, keeper, similarity in zip(
-        near.documents.tolist(), near.firsts.tolist(), similarities, strict=True
+    least_cosine = 1 - (job.settings.semantic_eps or 0.0)
+    ones = np.ones(len(same_text.documents), np.float32)
+    for copies, values, rule, measure, threshold in (
+        (same_text, ones, "exact_duplicate", "jaccard", 1.0),
+        (twins, load_array(job.folder / JACCARD), "near_duplicate", "jaccard", job.settings.jaccard),
+        (semantic, load_array(job.folder / COSINES), "semantic_duplicate", "cosine", least_cosine),
     ):
-        fate = fates[number - start]
-        fate.reason = Reason("near_duplicate", "jaccard", similarity, job.settings.jaccard)
-        fate.twin = corpus.string("id", keeper)
+        first, last = np.searchsorted(copies.documents, (start, stop))
+        numbers, firsts = copies.documents[first:last], copies.firsts[first:last]
+        keepers = semantic.first_of(twins.first_of(firsts))
+        for number, keeper, value in zip(
+            numbers.tolist(), keepers.tolist(), values[first:last].tolist(), strict=True
+        ):
+            fate = fates[number - start]
+            fate.reason = Reason(rule, measure, value, threshold)
+            fate.twin = corpus.string("id", keeper)
     unusable = set((same_id.between(start, stop).documents - start).tolist())
     for row in sorted(unusable):
         tally.add_duplicate_id(part.string("id", row), part.string("source", row))

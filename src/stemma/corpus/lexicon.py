@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.corpus.characters import character_tables
+from stemma.corpus.hashing import add_character, extend, find_slot, mix
 
 ENGLISH = 1
 """Small words that make up a quarter of English prose and little of any other text."""
@@ -35,7 +36,6 @@ _PHRASES = {
     LOREM: ("lorem ipsum",),
     FILLER: ("lorem ipsum dolor sit amet",),
 }
-_MASK = (1 << 64) - 1
 
 
 class Lexicon(NamedTuple):
@@ -56,33 +56,24 @@ def lexicon() -> Lexicon:
         _add(table, hash_word(word), 1 << place)
     for bit, phrases in _PHRASES.items():
         for phrase in phrases:
-            *before, last = map(hash_word, phrase.split())
-            _add(table, last, PHRASE_END)
+            *before, run = map(hash_word, phrase.split())
+            _add(table, run, PHRASE_END)
             for token in reversed(before):
-                last = _extend(last, token)
-            _add(table, last, bit)
+                run = np.uint64(extend(run, token))
+            _add(table, run, bit)
     return table
 
 
-def hash_word(word: str) -> int:
+def hash_word(word: str) -> np.uint64:
     """The token hash that `scan` gives a word."""
     folds = character_tables().folds
-    value = 0
+    value = np.uint64(0)
     for character in word:
-        value = ((value ^ int(folds[ord(character)])) * 0x9E3779B97F4A7C15 + 1) & _MASK
-    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
-    return value ^ value >> 31
+        value = np.uint64(add_character(value, np.uint64(folds[ord(character)])))
+    return np.uint64(mix(value))
 
 
-def _extend(run: int, token: int) -> int:
-    value = (run * 0xD1342543DE82EF95 + token) * 0xAF251AF3B0F025B5 & _MASK
-    return value ^ value >> 32
-
-
-def _add(table: Lexicon, key: int, bit: int) -> None:
-    slot = key % _SIZE
-    while table.keys[slot] not in (0, key):
-        slot = (slot + 1) % _SIZE
+def _add(table: Lexicon, key: np.uint64, bit: int) -> None:
+    slot = find_slot(table.keys, key)
     table.keys[slot] = key
     table.bits[slot] |= bit

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus.characters import DIGIT, HAN, KANA, LETTER, SPACE, character_tables
-from stemma.corpus.cuts import Cuts, class_above, decode
-from stemma.corpus.hashing import mix
+from stemma.corpus.cuts import Cuts
+from stemma.corpus.hashing import add_character, mix
+from stemma.corpus.utf8 import class_above, decode
 
 PARAGRAPH_TOKENS = 20  # below: headings, "see also", lines of verse
 LINE_TOKENS = 6  # below: headings, which a text needs
 LINE_DOCUMENTS = 6
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -113,9 +113,9 @@ def _find_segments(data, offsets, classes, folds, by_paragraph, least):  # type:
             is_word = kind in (LETTER, DIGIT)
             num_tokens += (is_word and not in_word) or kind in (HAN, KANA)
             if spaced and is_word and after_word:
-                value = (value ^ np.uint64(32)) * _FACTOR + np.uint64(1)
+                value = add_character(value, np.uint64(32))
             fold = np.int64(folds[code]) if code < 0x10000 else code
-            value = (value ^ np.uint64(fold)) * _FACTOR + np.uint64(1)
+            value = add_character(value, np.uint64(fold))
             visible, breaks, spaced, in_word, after_word = True, 0, False, is_word, is_word
     return hashes[:count].copy(), places[0, :count].copy(), places[1, :count].copy(), places[2, :count].copy()
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.corpus.furniture import bare_end, bare_start
-from stemma.corpus.ngrams import repeated_share
-from stemma.corpus.scan import mix, scan
+from stemma.corpus.hashing import mix
+from stemma.corpus.repetition import REPETITIONS, count_repetitions
+from stemma.corpus.scan import scan
 
 MOST_PHRASE = 2048
 """bytes of the longest phrase that is looked for at the end of a text"""
@@ -44,7 +45,8 @@ def find_loops(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> l
             for _, first, last, period in rows
             if _is_prose(data[last - period : last].tobytes().decode("utf-8", "ignore"))
         ]
-        if cuts and _is_settled(_without(data, cuts, int(offsets[document]), int(offsets[document + 1]))):
+        left = _without(data, cuts, int(offsets[document]), int(offsets[document + 1]))
+        if cuts and _is_settled(left):
             found += [(document, first, last) for first, last in cuts]
     return found
 
@@ -53,24 +55,26 @@ def strip_loops(text: str) -> str:
     """`text` without the copies; the same object where there is none."""
     data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     cuts = [(first, last) for _, first, last in find_loops(data, np.array([0, len(data)]))]
-    return _without(data, cuts, 0, len(data)) if cuts else text
+    return _without(data, cuts, 0, len(data)).decode("utf-8", "surrogatepass") if cuts else text
 
 
-def _without(data: npt.NDArray[np.uint8], cuts: list[tuple[int, int]], start: int, end: int) -> str:
+def _without(data: npt.NDArray[np.uint8], cuts: list[tuple[int, int]], start: int, end: int) -> bytes:
     """data[start:end] without the cuts, which may begin and end inside a character: copies do so at the same byte."""
     parts = list[bytes]()
     for first, last in cuts:
         parts.append(data[start:first].tobytes())
         start = last
-    return b"".join([*parts, data[start:end].tobytes()]).decode("utf-8", "surrogatepass")
+    return b"".join([*parts, data[start:end].tobytes()])
 
 
 def _is_prose(text: str) -> bool:
     return sum(map(str.isalpha, text)) >= LEAST_LETTERS * sum(map(len, text.split()))
 
 
-def _is_settled(text: str) -> bool:
-    return repeated_share(scan(text).tokens, 10) <= MOST_REPEATED
+def _is_settled(data: bytes) -> bool:
+    scanned = scan(np.frombuffer(data, np.uint8), np.array([0, len(data)]))
+    found = dict(zip(REPETITIONS, count_repetitions(scanned)[0].tolist(), strict=True))
+    return found["repeated_10gram_tokens"] <= MOST_REPEATED * found["sampled_tokens"]
 
 
 def _candidates(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ Seams alone are also found in verse whose lines were joined. `ChainModels`, n-gr
 two apart: salad has the word pairs of real text and not its longer runs (gain_3 and known_4 of `NgramModel.score`).
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stemma.corpus.hashing import find_slot, mix
 from stemma.corpus.ngram_model import Batch, NgramModel, NgramSettings
-from stemma.corpus.ngrams import find_slot
-from stemma.corpus.scan import mix, scan
+from stemma.corpus.scan import IDEOGRAPH_SEED, tokens_of
+from stemma.corpus.utf8 import decode
+from stemma.errors import StemmaError
 
 MEASURES = ("seams", "even_cut_share", "stuffed_words", "stuffed_han")
 MOST_SEAMS = 4.5
@@ -25,7 +28,7 @@ MOST_SEAMS = 4.5
 MOST_SEAMS_OF_CHAIN = 0.5
 """the same where `ChainModels` finds the text chain-like"""
 MOST_EVEN_CUTS = 0.5
-MOST_STUFFED_WORDS = 0.31
+MOST_STUFFED_WORDS = 0.32
 MOST_STUFFED_HAN = 0.5
 
 _CAPITALISED = (  # function words that are capitalised only where a sentence, a line or a title begins
@@ -58,7 +61,6 @@ _OTHER, _LOWER, _LOWER_OPEN, _END = 0, 1, 2, 3  # what a word was: the next word
 # log-odds of salad against prose, verse, code and mark-up: the constant, then the weight of the root of each count of
 # `_seams` per 100 words. Fitted to word salad of order 1 and 2 made from English books, web pages and standards.
 _SEAM_ODDS = np.array([-4.4, 5.7, 3.1, 3.2, 1.5, 2.3])
-_HAN_OFFSET = np.uint64(0x5851F42D4C957F2D)  # of the token hashes of `scan`
 
 
 def measure(
@@ -79,9 +81,9 @@ def measure(
     num_documents = len(offsets) - 1
     result = np.zeros((num_documents, len(MEASURES)), np.float32)
     counts, shares = np.zeros((num_documents, 6)), np.zeros((num_documents, 3))
-    _seams(data, offsets, _WORDS, _FLAGS, counts)
+    _seams(data, offsets, *_words(), counts)
     _even_cuts(data, offsets, shares[:, 0])
-    _stuffed(data, offsets, tokens, token_offsets, _COMMON, shares[:, 1:])
+    _stuffed(data, offsets, tokens, token_offsets, _common(), shares[:, 1:])
     counts[counts[:, 0] < _FEWEST_WORDS, 1:] = 0
     rates = np.sqrt(100 * counts[:, 1:] / (counts[:, :1] + _MORE_WORDS))
     result[:, 0] = _SEAM_ODDS[0] + rates @ _SEAM_ODDS[1:]
@@ -103,12 +105,12 @@ class ChainModels:
     """Two n-gram models of a sample of the corpus, each of half of its documents. A document is scored by the model
     that has not seen it, nor an exact copy of it: the half is chosen by a hash of its tokens.
 
-    The limits of `chain_like` were set on halves of 1.2 million tokens; a sample is cut at 2 million per half, because
-    larger models know more runs and the limits would move.
+    The limits of `chain_like` were set on halves of about a million tokens; a sample is cut there, because larger models
+    know more runs and the limits would move.
     """
 
-    settings = NgramSettings(order=4, counted=1 << 24, entries=1 << 24, least=1)
-    most_tokens = 2_000_000
+    settings = NgramSettings(order=4, counted=1 << 23, entries=1 << 23, least=1)
+    most_tokens = 1_200_000
     """of each half"""
 
     def __init__(self, models: tuple[NgramModel, NgramModel]) -> None:
@@ -116,19 +118,26 @@ class ChainModels:
 
     @classmethod
     def train(cls, batches: Iterable[Batch], settings: NgramSettings = settings) -> Self:
-        """Train on the first 2 million tokens of each half: about 3 s per million, 0.5 to 1 GB of memory. Raises StemmaError when a half
-        has no tokens."""
-        kept: tuple[list[Batch], list[Batch]] = [], []
-        left = [cls.most_tokens, cls.most_tokens]
+        """Train both. Raises StemmaError when a half has no tokens."""
+        held = list(batches)
+        first, second = (cls.train_half(held, half, settings) for half in (0, 1))
+        if first is None or second is None:
+            raise StemmaError("n-gram models of the corpus: there are too few documents; give more")
+        return cls((first, second))
+
+    @classmethod
+    def train_half(
+        cls, batches: Iterable[Batch], half: int, settings: NgramSettings = settings
+    ) -> NgramModel | None:
+        """Train on the first `most_tokens` of one half, in 0.25 to 0.5 GB of memory; None when it has no tokens."""
+        kept, left = list[Batch](), cls.most_tokens
         for tokens, offsets in batches:
-            if max(left) <= 0:
+            chosen = _some(tokens, offsets, _halves(tokens, offsets) == half, left)
+            left -= len(chosen[0])
+            kept.append(chosen)
+            if left <= 0:
                 break
-            halves = _halves(tokens, offsets)
-            for half in (0, 1):
-                chosen = _some(tokens, offsets, halves == half, left[half])
-                left[half] -= len(chosen[0])
-                kept[half].append(chosen)
-        return cls((NgramModel.train(kept[0], settings), NgramModel.train(kept[1], settings)))
+        return NgramModel.train(kept, settings) if left < cls.most_tokens else None
 
     def score(
         self, tokens: npt.NDArray[np.uint64], token_offsets: npt.NDArray[np.int64]
@@ -201,6 +210,7 @@ def _hash(word: Any, byte: Any) -> Any:
     return (word ^ (word >> np.uint64(29))) | np.uint64(1)
 
 
+@functools.cache
 def _words() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     table, flags = np.zeros(512, np.uint64), np.zeros(512, np.uint8)
     lists = (_CAPITALISED, _OPEN, _DETERMINERS, _NEVER_AFTER_DETERMINER)
@@ -209,10 +219,11 @@ def _words() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     return table, flags
 
 
+@functools.cache
 def _common() -> npt.NDArray[np.uint64]:
     """The function words' tokens, in an open-addressing table."""
     table = np.zeros(512, np.uint64)
-    for token in scan(f"{_CAPITALISED} {_OPEN} {_NEVER_AFTER_DETERMINER} i do no so s t").tokens:
+    for token in tokens_of(f"{_CAPITALISED} {_OPEN} {_NEVER_AFTER_DETERMINER} i do no so s t"):
         table[find_slot(table, token)] = token
     return table
 
@@ -299,9 +310,7 @@ def _even_cuts(data, offsets, out):  # type: ignore[no-untyped-def]
         while position <= end:
             is_han = position + 2 < end and 0xE3 <= data[position] <= 0xE9
             if is_han:
-                code = ((np.int64(data[position]) & 0x0F) << 12) | (
-                    (np.int64(data[position + 1]) & 0x3F) << 6
-                )
+                code, _ = decode(data, position)
                 is_han = 0x3400 <= code < 0xA000 and not 0x4DC0 <= code < 0x4E00
             if is_han:
                 run += 1
@@ -327,7 +336,7 @@ def _is_han(token: Any) -> Any:
     value = value ^ (value >> np.uint64(27)) ^ (value >> np.uint64(54))
     value *= np.uint64(0x96DE1B173F119089)
     value = value ^ (value >> np.uint64(30)) ^ (value >> np.uint64(60))
-    return value - _HAN_OFFSET < np.uint64(0x110000)
+    return value - IDEOGRAPH_SEED < np.uint64(0x110000)
 
 
 @njit(cache=True, nogil=True)
@@ -386,7 +395,3 @@ def _stuffed(data, text_offsets, tokens, offsets, common, out):  # type: ignore[
                 if _is_han(tokens[begin + i]):
                     covered[i + 1] = True
         out[document, int(2 * num_han > length)] = covered[:length].sum() / length
-
-
-_WORDS, _FLAGS = _words()
-_COMMON = _common()

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stemma.corpus.batch_scan import COUNTS, ENGLISH_SAMPLE, ScannedBatch
 from stemma.corpus.characters import (
     DAMAGED,
     DIGIT,
@@ -25,6 +24,7 @@ from stemma.corpus.characters import (
     kind_tables,
 )
 from stemma.corpus.repetition import REPETITIONS, count_repetitions
+from stemma.corpus.scan import COUNTS, ENGLISH_SAMPLE, Scanned
 
 SHORT_TOKENS = 500
 GROUPS = ("zh", "en", "neutral")
@@ -122,7 +122,7 @@ class Measures(NamedTuple):
         return self.values[:, MEASURES.index(name)]
 
 
-def measure_batch(scanned: ScannedBatch) -> Measures:
+def measure_batch(scanned: Scanned) -> Measures:
     """All measures of the documents of a batch; 0 where there is nothing to take a share of."""
     tables = kind_tables()
     histograms = scanned.histograms.astype(np.float64)

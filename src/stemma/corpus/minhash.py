@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.ngrams import _ngram_hashes as ngram_hashes_of
-from stemma.corpus.ngrams import ngram_hashes
-from stemma.corpus.scan import mix
+from stemma.corpus.hashing import mix, ngram_hashes
 
 _SEED = 20250101
 
@@ -89,8 +87,7 @@ def _all_band_keys(tokens, offsets, n, factors, masks, num_bands, num_rows):  # 
     keys = np.empty((len(offsets) - 1, num_bands), np.uint64)
     for i in range(len(keys)):
         own = tokens[offsets[i] : offsets[i + 1]]
-        hashes = ngram_hashes_of(own, min(n, len(own))) if len(own) else own
-        keys[i] = _band_keys(_signature(hashes, factors, masks), num_bands, num_rows)
+        keys[i] = _band_keys(_signature(ngram_hashes(own, n), factors, masks), num_bands, num_rows)
     return keys
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.ngrams import find_slot
+from stemma.corpus.hashing import extend, find_slot
 from stemma.errors import StemmaError
 from stemma.storage import atomic_file
 
@@ -145,12 +145,13 @@ class NgramModel:
         sums[:, :2] /= lengths[:, None]
         return sums.astype(np.float32)
 
-    def save(self, path: Path) -> None:
-        """Write an .npz file (about 3 bytes per n-gram), atomically; equal models give equal bytes."""
+    def save(self, path: Path, *, compress: bool = True) -> None:
+        """Write an .npz file (compressed about 3 bytes per n-gram), atomically; equal models give equal bytes."""
         used = self.table != 0
         values = self.table[used]
         with atomic_file(path) as file:
-            np.savez_compressed(
+            write = np.savez_compressed if compress else np.savez
+            write(
                 file,
                 header=np.array([_FORMAT, self.order, len(self.table)], np.int64),
                 unknown=np.array([self.unknown]),
@@ -280,13 +281,6 @@ def _discounts(columns: _Columns) -> npt.NDArray[np.float64]:
     return result
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _extend(context: Any, token: Any) -> Any:
-    """The key of a context and one more token. Never 0; the empty context is 0."""
-    key = (context * np.uint64(0x9E3779B97F4A7C15) + token) * np.uint64(0xD6E8FEB86659FD93)
-    return (key ^ (key >> np.uint64(32))) | np.uint64(1)
-
-
 @njit(cache=True, nogil=True)
 def _count(  # type: ignore[no-untyped-def]
     tokens, offsets, document, position, order, keys, contexts, suffixes, counts, orders, used, most
@@ -299,7 +293,7 @@ def _count(  # type: ignore[no-untyped-def]
             if used + order > most:
                 return document, i, used
             for m in range(1, min(order, i - start + 1) + 1):
-                key = _extend(previous[m - 1], tokens[i])
+                key = extend(previous[m - 1], tokens[i])
                 current[m] = key
                 slot = find_slot(keys, key)
                 if keys[slot] == 0:
@@ -376,7 +370,7 @@ def _look_up(tokens, begin, end, order, table, keys, homes):  # type: ignore[no-
     for i in range(begin, end):
         row, before = keys[i - begin + 1], keys[i - begin]
         for m in range(order):
-            key = _extend(before[m - 1] if m > 0 else np.uint64(0), tokens[i])
+            key = extend(before[m - 1] if m > 0 else np.uint64(0), tokens[i])
             row[m] = key
             homes[i - begin, m] = table[(key >> np.uint64(8)) & mask]
 

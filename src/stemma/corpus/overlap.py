@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.ngrams import find_slot
-from stemma.corpus.scan import mix
+from stemma.corpus.hashing import BASE, find_slot, mix, power
 
 SEED = 5  # tokens; of a text with 8 % of its tokens changed, 87 % still lie in unchanged runs of 5
 PARTIAL, EDITED, VERBATIM = range(3)
@@ -23,8 +22,6 @@ PARTIAL_COVERAGE = 0.40  # of the piece in unchanged runs, for a part of it
 PARTIAL_INFORMATION = 12.0  # in unchanged runs: 12 words, 19 Han characters
 MIN_RARE = 8.0  # information that not every other item has too, for anything but a verbatim copy
 SHORT_SLACK = 0.375  # of the information above MIN_RARE, that an edited copy of a short piece may lack
-
-_BASE = np.uint64(0xD1342543DE82EF95)
 
 
 class Index(NamedTuple):
@@ -83,20 +80,17 @@ def bits_of(key: Any, bitmap: Any) -> Any:
 def _seed_hits(tokens: Any, bitmap: Any, keys: Any) -> Any:
     """(places, slots) of the document's runs that are seeds."""
     places, hits = np.empty(len(tokens) + 1, np.int32), np.empty(len(tokens) + 1, np.uint64)
-    power = np.uint64(1)
-    for _ in range(SEED - 1):
-        power *= _BASE
-    rolling, passed = np.uint64(0), 0
+    rolling, first, passed = np.uint64(0), power(SEED - 1), 0
     for i in range(min(SEED - 1, len(tokens))):
-        rolling = rolling * _BASE + tokens[i]
+        rolling = rolling * BASE + tokens[i]
     for i in range(SEED - 1, len(tokens)):
-        rolling = rolling * _BASE + tokens[i]
+        rolling = rolling * BASE + tokens[i]
         key = mix(rolling) | np.uint64(1)
         word, mask = bits_of(key, bitmap)
         # Without a branch the loads of many runs are under way at once.
         places[passed], hits[passed] = i - SEED + 1, key
         passed += np.int64((bitmap[word] & mask) == mask)
-        rolling -= tokens[i - SEED + 1] * power
+        rolling -= tokens[i - SEED + 1] * first
     slots, found = np.empty(passed, np.int64), 0
     for i in range(passed):
         slot = find_slot(keys, hits[i])

@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.hashing import mix
+from stemma.corpus.hashing import BASE, mix, power
 
 MIN_TOKENS = 50  # Lee et al., RefinedWeb
 GRAM = 8  # tokens; shorter ones make fewer anchors
 MAX_LINKS = 3  # earlier places an anchor is compared with, for each side
 _LEFT, _RIGHT = np.uint64(0xFF00), np.uint64(0xFF)  # bits of a hash; 0 where there are too few tokens
-_BASE = np.uint64(0xD1342543DE82EF95)
 Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -144,14 +143,6 @@ def match_links(
 
 
 @njit(cache=True, nogil=True)
-def _power(exponent: int) -> Any:
-    power = np.uint64(1)
-    for _ in range(exponent):
-        power *= _BASE
-    return power
-
-
-@njit(cache=True, nogil=True)
 def _byte(value: Any) -> Any:
     """1 to 255."""
     return mix(value) % np.uint64(255) + np.uint64(1)
@@ -165,7 +156,7 @@ def _find_anchors(tokens: Any, offsets: Any, min_tokens: int) -> Any:
     for document in range(len(offsets) - 1):
         longest = max(longest, offsets[document + 1] - offsets[document])
     prefix, values = np.zeros(longest + 1, np.uint64), np.empty(longest, np.uint64)
-    of_run, of_side = _power(GRAM), _power(side)
+    of_run, of_side = power(GRAM), power(side)
     count = 0
     for document in range(len(offsets) - 1):
         start = offsets[document]
@@ -173,7 +164,7 @@ def _find_anchors(tokens: Any, offsets: Any, min_tokens: int) -> Any:
         if length < min_tokens:
             continue
         for i in range(length):
-            prefix[i + 1] = prefix[i] * _BASE + tokens[start + i]
+            prefix[i + 1] = prefix[i] * BASE + tokens[start + i]
         for i in range(length - GRAM + 1):
             values[i] = mix(prefix[i + GRAM] - prefix[i] * of_run)
         best, last = -1, -1

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from numba import njit
 
 from stemma.config import parse, plain
-from stemma.corpus.characters import HAN, KANA, LETTER
+from stemma.corpus.characters import HAN, KANA, LETTER, kind_tables
 from stemma.corpus.document import Document
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts, tokens_of
 from stemma.errors import StemmaError
 from stemma.storage import atomic_file
 
@@ -230,7 +230,7 @@ class _Sample:
     def add(self, key: int, tokens: Tokens, letters: tuple[int, int]) -> None:
         if key >= self.border or key in self.tokens:
             return
-        # A copy: the scan's array is a view of scratch memory several times as large.
+        # A copy: the array is a view of memory several times as large.
         self.tokens[key], self.letters[key] = tokens.copy(), letters
         heapq.heappush(self._largest_first, -key)
         self.total += len(tokens)
@@ -243,14 +243,15 @@ class _Sample:
 def _sample(documents: Iterable[Document], settings: QualitySettings) -> _Sample:
     import xxhash
 
-    sample = _Sample(settings.max_tokens)
+    sample, features = _Sample(settings.max_tokens), kind_tables().features
     for document in documents:
-        scanned = scan(document.text)
+        scanned = scan_texts([document.text])
         tokens = scanned.tokens[: settings.max_document_tokens]
         if not len(tokens):
             continue
-        han = int(scanned.class_counts[HAN] + scanned.class_counts[KANA])
-        letters = (han, han + int(scanned.class_counts[LETTER]))
+        counts = {kind: int(scanned.histograms[0] @ features[kind]) for kind in (HAN, KANA, LETTER)}
+        han = counts[HAN] + counts[KANA]
+        letters = (han, han + counts[LETTER])
         sample.add(xxhash.xxh3_64_intdigest(tokens.tobytes(), settings.seed), tokens, letters)
     return sample
 
@@ -470,4 +471,4 @@ def _digest(weights: npt.NDArray[Any], text: str) -> str:
 
 
 def _token_hashes() -> str:
-    return hashlib.sha256(scan(_PROBE).tokens.tobytes()).hexdigest()
+    return hashlib.sha256(tokens_of(_PROBE).tobytes()).hexdigest()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from stemma.corpus.document import Document
 from stemma.corpus.files import (
@@ -20,7 +20,6 @@ from stemma.corpus.files import (
     find_files,
     kind_of,
     open_bytes,
-    printable,
 )
 from stemma.corpus.html import PageError, decode_html, extract
 from stemma.corpus.parts import (
@@ -138,12 +137,12 @@ def read_records(
                 bad.add(row)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     file: InputFile
     number: int
     fields: Mapping[str, Any]
     unit: str = "line"
+    may_be_broken: bool = False  # strings may hold half of a surrogate pair, written as an escape
 
     @property
     def place(self) -> str:
@@ -171,15 +170,18 @@ def _document(row: _Row, file: InputFile) -> Document:
         raise BadRecordError(
             "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
         )
-    _refuse_broken_unicode(row, "text", text)
-    values = {key: _optional_text(row, key) for key in _TEXT_FIELDS}
+    values = [row.fields.get(key) for key in _TEXT_FIELDS]
+    if row.may_be_broken or not all(value is None or type(value) is str for value in values):
+        _refuse_broken_unicode(row, "text", text)
+        values = [_optional_text(row, key) for key in _TEXT_FIELDS]
+    name, source, lang, licence, domain = values
     return Document(
-        id=values["id"] or f"{file.name}:{row.number}",
+        id=name or f"{file.name}:{row.number}",
         text=text,
-        source=values["source"] or file.name,
-        lang=values["lang"],
-        licence=values["licence"],
-        domain=values["domain"] or printable(file.path.name).split(".")[0],
+        source=source or file.name,
+        lang=lang,
+        licence=licence,
+        domain=domain or file.domain,
         weight=_weight(row.fields.get("weight")),
     )
 
@@ -250,7 +252,9 @@ def _json_row(file: InputFile, number: int, line: bytes) -> _Row | BadRecordErro
         )
     except (ValueError, RecursionError) as error:
         return BadRecordError("not JSON", place, f"is not valid JSON: {error}")
-    return _Row(file, number, fields) if isinstance(fields, dict) else _no_object(file, number, fields)
+    if not isinstance(fields, dict):
+        return _no_object(file, number, fields)
+    return _Row(file, number, fields, may_be_broken=True)
 
 
 def _no_object(file: InputFile, number: int, value: object) -> BadRecordError:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.batch_scan import ScannedBatch
 from stemma.corpus.hashing import extend, find_slot
+from stemma.corpus.scan import Scanned
 
 MOST_FREQUENT = (2, 3, 4)
 """lengths of the runs whose most frequent one is looked for"""
@@ -41,7 +41,7 @@ _LINES = _CHARACTERS_REPEATED + len(REPEATED)
 _PLACES = np.array([REPEATED.index(n) if n in REPEATED else -1 for n in range(LONGEST + 1)])
 
 
-def count_repetitions(scanned: ScannedBatch) -> npt.NDArray[np.int64]:
+def count_repetitions(scanned: Scanned) -> npt.NDArray[np.int64]:
     """(n, len(REPETITIONS)) for each document of a batch.
 
     Memory: a table for one document at a time, 64 to 128 bytes per token, at most 64 MB; four times as much
@@ -108,7 +108,7 @@ def _count_runs(tokens, lengths, offsets, found):  # type: ignore[no-untyped-def
         best_characters[:] = 0
         used = 0
         for i in range(begin, end - 1):
-            key = extend(tokens[i], tokens[i + 1]) | one
+            key = extend(tokens[i], tokens[i + 1])
             n = _SHORTEST
             while True:
                 slot = _node(table, key)
@@ -138,13 +138,13 @@ def _count_runs(tokens, lengths, offsets, found):  # type: ignore[no-untyped-def
                 if n == LONGEST:
                     break
                 if first > 0 and begin + first - 1 + n < end:
-                    below = extend(key, tokens[begin + first - 1 + n]) | one
+                    below = extend(key, tokens[begin + first - 1 + n])
                     slot = _node(table, below)
                     table[slot, 0], table[slot, 1] = below, np.uint64(first) << np.uint64(32) | one
                     used += 1
                 if i + n >= end:
                     break
-                key = extend(key, tokens[i + n]) | one
+                key = extend(key, tokens[i + n])
                 n += 1
                 if 4 * used > 3 * len(table):
                     table = _grown(table)

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stemma.corpus.batch_scan import ScannedBatch
 from stemma.corpus.columns import CATEGORIES, FEWEST_TOXIC, MEASURES, SCORES
 from stemma.corpus.machine_text import MEASURES as MACHINE_MEASURES
 from stemma.corpus.machine_text import MOST_SEAMS, MOST_SEAMS_OF_CHAIN
 from stemma.corpus.machine_text import measure as measure_machine_text
 from stemma.corpus.ngram_model import NgramModel
 from stemma.corpus.quality import LinearQuality
+from stemma.corpus.scan import Scanned
 from stemma.corpus.toxicity import BUILT_IN, Hits, WordLists, per_thousand
 
 
@@ -47,7 +47,7 @@ class Scorer:
         return None if self._models.perplexity is None else NgramModel.load(self._models.perplexity)
 
     def score(
-        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], scanned: ScannedBatch
+        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], scanned: Scanned
     ) -> tuple[npt.NDArray[np.float32], Hits]:
         """((n, len(SCORES)) numbers, the hits of the word lists)."""
         tokens, bounds = scanned.tokens, scanned.token_offsets

@@ -13,6 +13,7 @@ All sums are in a fixed order: the same bits for any number of workers and any `
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,17 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.scan import mix
+from stemma.corpus.hashing import mix
 from stemma.errors import StemmaError
 
 Numbers = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
 _NO_CLUSTER = -1
-_TILE, _CHUNK = (
-    128,
-    64,
-)  # partners compared at once; dimensions between two looks at whether it is worth going on
+_TILE = 128  # partners compared at once
+_CHUNK = 64  # dimensions between two looks at whether it is worth going on
 _SLACK = 1e-4  # more than float32 sums can err
 
 
@@ -40,18 +39,17 @@ class SemanticSettings:
 
     eps: float = 0.1
     """A document goes when its cosine with one that stays is at least 1 - eps. It belongs to the embedder:
-    0.1 to the static embeddings, 0.01 is the usual value of contextual ones."""
+    0.1 to random indexing, 0.01 is the usual value of contextual embeddings."""
     num_clusters: int = 0
     """Clusters; 0 takes `default_clusters`."""
     keep: Literal["first", "hardest"] = "first"
     """Of two duplicates stays the first in input order, or the one that is further from the centroid."""
     seed: int = 0
     block: int = 4096
-    """Documents of a cluster held at once, twice: 8 * block * dimension bytes. It does not change the
-    result."""
+    """Documents of a cluster compared at once. It does not change the result."""
     max_cluster: int = 1 << 17
     """A larger cluster is cut into runs of like distance to the centroid; pairs between runs are not
-    compared."""
+    compared. A run is held in memory: 4 * dimension bytes for each document."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps < 1:
@@ -97,35 +95,36 @@ class SemanticClusters:
 
 
 class VectorFiles:
-    """The vectors of a corpus in .npy files of float32 or float16 (n_i, d), memory-mapped; rows count on from
-    file to file.
+    """The vectors of a corpus in .npy files of float32 or float16 (n_i, d), memory-mapped where they are
+    looked into; rows count on from file to file.
 
     Raises StemmaError when a file is not such an array, or the files differ in d.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._parts = [_open(path) for path in paths]
-        dimensions = [part.shape[1] for part in self._parts]
-        for path, dimension in zip(paths, dimensions, strict=True):
-            if dimension != dimensions[0]:
+        shapes = [_open(path).shape for path in paths]
+        for path, shape in zip(paths, shapes, strict=True):
+            if shape[1] != shapes[0][1]:
                 raise StemmaError(
-                    f"{path}: vectors have {dimension} numbers, those of {paths[0]} {dimensions[0]}; "
+                    f"{path}: vectors have {shape[1]} numbers, those of {paths[0]} {shapes[0][1]}; "
                     "embed all parts with one model"
                 )
-        self.dimension = dimensions[0] if dimensions else 0
-        self.starts = np.cumsum([0, *(len(part) for part in self._parts)], dtype=np.int64)
+        self.dimension = shapes[0][1] if shapes else 0
+        self.starts = np.cumsum([0, *(shape[0] for shape in shapes)], dtype=np.int64)
+        self._part = lru_cache(maxsize=64)(lambda i: _open(paths[i]))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def take(self, documents: Numbers) -> Vectors:
-        """(m, d) float32 vectors of documents, in the order given."""
+        """(m, d) float32 vectors of documents, in the order given; made unit length again, which half
+        precision is not quite."""
         result = np.empty((len(documents), self.dimension), np.float32)
         part_of = np.searchsorted(self.starts, documents, side="right") - 1
-        for part in np.unique(part_of):
+        for part in np.unique(part_of).tolist():
             rows = np.flatnonzero(part_of == part)
-            result[rows] = self._parts[part][documents[rows] - self.starts[part]]
-        return result
+            result[rows] = self._part(part)[documents[rows] - self.starts[part]]
+        return _unit_rows(result)
 
 
 def _open(path: Path) -> npt.NDArray[Any]:
@@ -145,8 +144,16 @@ def default_clusters(num_documents: int) -> int:
     return max(1, round(num_documents**0.5))
 
 
+def sample_size(num_clusters: int) -> int:
+    """Documents on which centroids are trained."""
+    return max(10_000, 64 * num_clusters)
+
+
 def seeded_sample(documents: Numbers, size: int, seed: int) -> Numbers:
-    """`size` of the documents in random order; which ones depends on their numbers and the seed alone."""
+    """`size` of the documents in random order; which ones depends on their numbers and the seed alone.
+
+    A sample of several samples as large is that of all their documents. Memory: 24 bytes per document.
+    """
     if size >= len(documents):
         chosen = documents
     else:
@@ -175,10 +182,10 @@ def train_centroids(
     """(k, d) unit centroids of spherical k-means; k is at most `num_clusters` and the documents with a
     vector.
 
-    Trained on a sample of max(10,000, 64 * num_clusters) documents, read in batches. Memory: 4 * d bytes for
+    Trained on a sample of `sample_size` documents, read in batches. Memory: 4 * d bytes for
     each of 16 * num_clusters documents, from which the first centroids are drawn.
     """
-    sample = seeded_sample(documents, max(10_000, 64 * num_clusters), seed)
+    sample = seeded_sample(documents, sample_size(num_clusters), seed)
     first = vectors.take(sample[: max(2048, 16 * num_clusters)])
     first = first[np.abs(first).max(axis=1, initial=0) > 0]
     draws = np.random.Generator(np.random.PCG64(seed)).random(num_clusters)
@@ -294,20 +301,20 @@ def _in_order(members: Numbers, cosine: npt.NDArray[np.float32], keep: str) -> N
 
 
 def _duplicates_of_run(vectors: VectorFiles, members: Numbers, settings: SemanticSettings) -> Duplicates:
-    kept = np.empty(0, np.int64)
+    held, kept = vectors.take(members), np.empty(0, np.int64)
     found = list[Duplicates]()
     threshold = 1 - settings.eps
     for start in range(0, len(members), settings.block):
         numbers = members[start : start + settings.block]
-        block = vectors.take(numbers)
+        block = held[start : start + settings.block]
         twin, cosine = np.full(len(numbers), -1, np.int64), np.zeros(len(numbers), np.float32)
         for first in range(0, len(kept), settings.block):
             others = kept[first : first + settings.block]
-            _compare(block, twin, cosine, vectors.take(others), others, False, threshold)
+            _compare(block, twin, cosine, held[others], members[others], False, threshold)
         _compare(block, twin, cosine, block, numbers, True, threshold)
         gone = twin >= 0
         found.append(Duplicates(numbers[gone], twin[gone], cosine[gone]))
-        kept = np.concatenate([kept, numbers[~gone]])
+        kept = np.concatenate([kept, start + np.flatnonzero(~gone)])
     return merge(found)
 
 
@@ -378,7 +385,7 @@ def semantic_clusters(
     """All three steps in one process, over all documents or the ascending `documents`; the others have no
     cluster.
 
-    Memory: 24 bytes per document beside the blocks.
+    Memory: 24 bytes per document beside one cluster.
     """
     settings = settings or SemanticSettings()
     chosen = np.arange(len(vectors)) if documents is None else np.asarray(documents, np.int64)

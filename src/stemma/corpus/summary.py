@@ -49,6 +49,12 @@ class CleanSettings:
     """An n-gram model that `stemma clean train-ngrams` wrote: gives the measure perplexity."""
     word_lists: tuple[Path, ...] = ()
     """Lists of toxic words beside those that ship: files named after a category, one phrase a line."""
+    semantic_eps: float | None = None
+    """Cosine distance up to which a later document goes as one that says the same; it belongs to the vectors: 0.1
+    suits those made of the corpus itself, 0.01 those of a model. None: no semantic deduplication."""
+    embedding_model: Path | None = None
+    """A local folder of a sentence-transformers model that makes the vectors, whose last bits can depend on the part
+    size and the device. None: they are made of the corpus itself (see `embed`)."""
     passage_tokens: int = 0
     """Passages of so many tokens or more that stood earlier in the corpus are cut; 0 leaves them."""
     repeated_paragraphs: bool = False
@@ -71,6 +77,10 @@ class CleanSettings:
             raise StemmaError(
                 f"passage_tokens is {self.passage_tokens}; give a whole number from 20 to 10000, or 0"
             )
+        if self.semantic_eps is not None and not 0 < self.semantic_eps < 1:
+            raise StemmaError(f"semantic_eps is {self.semantic_eps}; give a distance above 0 and below 1")
+        if self.embedding_model is not None and self.semantic_eps is None:
+            raise StemmaError("embedding_model is of use with semantic_eps only; give --semantic-eps 0.01")
         if not 0 < self.jaccard <= 1:
             raise StemmaError(f"jaccard is {self.jaccard}; give a similarity above 0 and at most 1")
         for name, most in (
@@ -140,6 +150,8 @@ class CleaningSummary:
     largest_clusters: tuple[Cluster, ...]
     num_full_buckets: int
     """Comparisons left out because a bucket was crowded; 0 means that no candidate was skipped."""
+    num_cut_clusters: int | None = None
+    """Clusters of like documents too large to be compared whole; None without semantic deduplication."""
     borders: Mapping[str, float]
     """The limits that applied, by name."""
     broken: Mapping[str, int]

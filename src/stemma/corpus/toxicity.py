@@ -1,7 +1,7 @@
 """Toxic words and mentions of groups: found, counted and shown; nothing goes unless a limit is set.
 
 A list is a text file named after its category, one phrase a line. A phrase is matched as a run of tokens
-(`scan`: a word, or one Han character; case and width folded), so a word inside a longer word is never met.
+(of `scan`: a word, or one Han character; case and width folded), so a word inside a longer word is never met.
 Chinese has no such borders: what only looks like a hit (the middle of "road junction" or of "male friends")
 and what medicine or law says stands in `allowed` lists, and a hit inside an allowed phrase does not count.
 Punctuation is no token: a phrase is also met across it. `identity` and `negative` lists feed the bias
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from stemma.corpus.ngrams import find_slot
+from stemma.corpus.hashing import extend, find_slot
 from stemma.corpus.quality import LinearQuality
-from stemma.corpus.scan import scan
+from stemma.corpus.scan import scan_texts, tokens_of
 from stemma.errors import StemmaError
 
 Tokens = npt.NDArray[np.uint64]
@@ -81,7 +81,7 @@ def read_list(path: Path) -> list[Phrase]:
             raise StemmaError(
                 f"{place}: give a phrase, or a phrase, one tab and the name it is counted under"
             )
-        count = len(scan(text).tokens)
+        count = len(tokens_of(text))
         if not 1 <= count <= LONGEST_PHRASE:
             raise StemmaError(
                 f"{place}: '{text}' has {count} words or Han characters, expected 1 to {LONGEST_PHRASE}"
@@ -101,7 +101,7 @@ class WordLists:
         """Those that count as toxic, sorted."""
         columns = {name: i for i, name in enumerate(self.categories)}
         self._columns = np.array([columns.get(p.category, -1) for p in self.phrases], np.int64)
-        runs = [scan(p.text).tokens.copy() for p in self.phrases]
+        runs = [tokens_of(p.text) for p in self.phrases]
         size = 1 << (2 * sum(map(len, runs)) + 4).bit_length()
         self._keys = np.zeros(size, np.uint64)
         self._ends = np.full((size, 3), -1, np.int32)
@@ -301,9 +301,8 @@ class ToxicModel:
 
     def score(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(n,) probability that each text is toxic."""
-        runs = [scan(text).tokens for text in texts]
-        offsets = np.cumsum([0, *map(len, runs)])
-        return 1 - self.model.score(np.concatenate([np.empty(0, np.uint64), *runs]), offsets)
+        scanned = scan_texts(texts)
+        return 1 - self.model.score(scanned.tokens, scanned.token_offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,17 +349,11 @@ def score_texts(scorer: Scorer, texts: Sequence[str]) -> npt.NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
-def _step(key: Any, token: Any) -> Any:
-    key = (key * np.uint64(0x9E3779B97F4A7C15) + np.uint64(token)) * np.uint64(0xD6E8FEB86659FD93)
-    return (key ^ (key >> np.uint64(32))) | np.uint64(1)
-
-
-@njit(cache=True, nogil=True)
 def _insert(run, index, kind, keys, ends, first):  # type: ignore[no-untyped-def]
     first[np.int64(run[0] >> np.uint64(64 - _FILTER_BITS))] = True
     key, slot = np.uint64(0), 0
     for token in run:
-        key = _step(key, token)
+        key = extend(key, token)
         slot = find_slot(keys, key)
         keys[slot] = key
     ends[slot, kind] = index
@@ -382,7 +375,7 @@ def _find(tokens, offsets, keys, ends, first, found):  # type: ignore[no-untyped
             until[:] = i
             key = np.uint64(0)
             for j in range(i, stop):
-                key = _step(key, tokens[j])
+                key = extend(key, tokens[j])
                 slot = find_slot(keys, key)
                 if keys[slot] == 0:
                     break

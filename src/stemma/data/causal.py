@@ -1,8 +1,10 @@
-"""Pretraining rows: documents end to end, cut into rows of fixed length, with no attention from one to another.
+"""Pretraining rows: documents end to end, cut into rows of fixed length, with no attention from one to
+another.
 
-A document is its tokens followed by the end-of-text token, after the begin-of-text token where the tokenizer has one.
-Row i predicts tokens i*T + 1 .. (i + 1)*T of the stream. A segment is the part of one document inside one row; its
-positions start at 0. A document's first token is nobody's target: nothing in front of it belongs to it.
+A document is its tokens followed by the end-of-text token, after the begin-of-text token where the tokenizer
+has one. Row i predicts tokens i*T + 1 .. (i + 1)*T of the stream. A segment is the part of one document
+inside one row; its positions start at 0. A document's first token is nobody's target: nothing in front of it
+belongs to it.
 """
 
 import hashlib
@@ -17,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemma.config import plain
-from stemma.data.mixture import DocumentFacts, Mixture, Planner, Tally
+from stemma.data.mixture import DocumentFacts, Mixture, Planner, Tally, table
 from stemma.data.sample import Sample, pad
 from stemma.data.shards import Documents, TokenShards, open_if_same, write_shards
 from stemma.data.tokenize import TokenizedPart, default_workers, tokenize_parts
 from stemma.errors import StemmaError
-from stemma.progress import Progress
+from stemma.progress import Progress, say
 
 if TYPE_CHECKING:
     from stemma.tokenizer.tokenizer import Tokenizer
@@ -81,15 +83,19 @@ def tokenize_documents(
     num_tokens: int | None = None,
     num_workers: int | None = None,
 ) -> TokenShards:
-    """The documents of `paths` as token shards in `folder`; what is there is reused when nothing it depends on changed.
+    """The documents of `paths` as token shards in `folder`; what is there is reused when nothing it depends
+    on changed.
 
-    Without a mixture every document is there once. With one each is there as often as a run of `num_tokens` is to see
-    it (None: as many tokens as all documents once), and the copies of one stand apart where the part of the input it is
-    in allows. index.json says what share each source, language and domain has. The bytes do not depend on
-    `num_workers`, by default one for each processor and fewer for small inputs; with more than one a script must guard
-    its main module, as for any process pool. Memory: about `num_workers` + 2 parts of the input (tokenize.PART_BYTES)
-    and their ids; disk, with a mixture, once more the ids of every document while they are counted. Raises StemmaError
-    when there is no document, a document cannot be read, or the mixture cannot be made of them.
+    Without a mixture every document is there once. With one each is there as often as a run of `num_tokens`
+    is to see it (None: as many tokens as all documents once), and the copies of a document lie a part of the
+    input apart. index.json says what share each source, language and domain has; a mixture's table is also
+    printed when it is made.
+
+    The bytes do not depend on `num_workers`, by default one for each processor and fewer for small inputs;
+    with more than one a script must guard its main module, as for any process pool. Memory: about
+    `num_workers` + 2 parts of the input (tokenize.PART_BYTES each) and their ids; disk, with a mixture, 4
+    bytes for each token of every document while they are counted. Raises StemmaError when there is no
+    document, a document cannot be read, or the mixture cannot be made of them.
     """
     settings = [] if mixture is None else [json.dumps(plain(mixture), sort_keys=True), str(num_tokens)]
     key = inputs_key(paths, tokenizer.fingerprint, "documents", *settings)
@@ -103,7 +109,10 @@ def tokenize_documents(
         items = _once(parts, tally)
     else:
         items = _mixed(parts, tally, Planner(mixture), num_tokens, folder)
-    return write_shards(folder, items, key=key, vocab_size=tokenizer.vocab_size, shares=tally.shares)
+    shards = write_shards(folder, items, key=key, vocab_size=tokenizer.vocab_size, shares=tally.shares)
+    for line in table(shards.index.shares) if mixture is not None else ():
+        say(line)
+    return shards
 
 
 def inputs_key(paths: Sequence[Path], *settings: str) -> str:

@@ -1,12 +1,13 @@
 """Where a long text may be cut so that the ids of its pieces, one after the other, are the ids of the whole.
 
-The border is a line end between two characters that are no white space. A tokenizer may be cut there when nothing in
-it looks across: its expressions and its vocabulary join no line end with what follows it, look ahead over white space
-only, never back, and its greedy merges on one side do not depend on the other. That is known of the components listed
-here, and of no others: a Unigram model sums scores from the beginning of the text, so that a tie may fall otherwise.
+The border is a line end between two characters that are no white space. A tokenizer may be cut there when
+nothing in it looks across: its expressions and its vocabulary join no line end with what follows it, look
+ahead over white space only, never back, and its greedy merges on one side do not depend on the other. That is
+known of the components listed here, and of no others: a Unigram model sums scores from the beginning of the
+text, so that a tie may fall otherwise.
 
-A cut text costs less. The library's memory is up to 125 bytes for each byte of one text, and where merging is not
-confined to words (SentencePiece) a text of megabytes is 3 to 4 times as slow as its lines.
+A cut text costs less. The library's memory is up to 125 bytes for each byte of one text, and where merging is
+not confined to words (SentencePiece) a text of megabytes is 3 to 4 times as slow as its lines.
 """
 
 import json
@@ -32,8 +33,8 @@ EXPRESSIONS = frozenset(
     for contraction in _CONTRACTIONS
     for number in (r"\p{N}", r"\p{N}{1,3}")
 )
-"""Of GPT-4 (cl100k), Llama 3 and Qwen. Every match that holds a line end stops at the next character that is neither
-white space nor another line end."""
+"""Of GPT-4 (cl100k), Llama 3 and Qwen. Every match that holds a line end stops at the next character that is
+neither white space nor another line end."""
 _NORMALIZERS: tuple[Any, ...] = (
     None,
     {"type": "NFC"},  # composes nothing with a line end
@@ -67,7 +68,7 @@ def _cut(text: str, length: int) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def exact_at_lines(tokenizer: "Tokenizer") -> bool:
-    """Whether texts may be cut at the border. Compares the parts of the tokenizer with those known to be exact."""
+    """Whether texts may be cut at the border: the tokenizer consists of parts known to be exact."""
     from stemma.tokenizer.fast import FastTokenizer
     from stemma.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
     from stemma.tokenizer.tiktoken_tokenizer import TiktokenTokenizer

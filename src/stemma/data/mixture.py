@@ -1,14 +1,15 @@
-"""Mixing: how often each document is seen in a run, from the shares its source, language and domain are to have.
+"""Mixing: how often each document is seen in a run, so that sources, languages and domains have their shares.
 
-A share is a part of the tokens of the run, as in the tables of GPT-3 and LLaMA (Touvron et al. 2023, arXiv 2302.13971,
-table 1). A document's mean number of copies is
+A share is a part of the tokens of the run, as in the tables of GPT-3 and LLaMA (Touvron et al. 2023, arXiv
+2302.13971, table 1). A document's mean number of copies is
 
     min(max_epochs, c * own * source * lang * domain),
 
-`own` being what its `weight` says, and the factors such that the shares are met: found by iterative proportional fitting
-(Deming and Stephan 1940) over the counts of the groups, with the cap inside each step. What a group cannot give under the
-cap the others give, in proportion to their shares. The factors follow from the counts, and the copies of a document from
-its weight, id and seed: neither order, files nor workers matter.
+`own` being what its `weight` says, and the factors such that the shares are met: found by iterative
+proportional fitting (Deming and Stephan 1940) over the counts of the groups, with the cap inside each step.
+What a group cannot give under the cap the others give, in proportion to their shares. The factors follow from
+the counts, and the copies of a document from its weight, id and seed: neither order, files nor workers
+matter.
 """
 
 import math
@@ -35,15 +36,16 @@ _MARGIN = 2.0  # standard deviations of a draw are at most half the root of the 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """The share of the run's tokens of each source, language and domain named; what is not named shares the rest in its
-    own proportions, and a label without any names is left alone."""
+    """The share of the run's tokens of each source, language and domain named; what is not named shares the
+    rest in its own proportions, and a label without any names is left alone."""
 
     source: Mapping[str, float] = field(default_factory=dict)
     lang: Mapping[str, float] = field(default_factory=dict)
     domain: Mapping[str, float] = field(default_factory=dict)
     document_weight: Literal["ignore", "frequency", "given"] = "ignore"
-    """What a document's field `weight` does. "frequency": it is the size of its group of copies, and counts by the steps
-    of stemma.corpus.weights; "given": the mean number of copies is proportional to it. Documents without have 1."""
+    """What a document's field `weight` does. "frequency": it is the size of its group of copies, and counts
+    by the steps of stemma.corpus.weights; "given": the mean number of copies is proportional to it. Documents
+    without have 1."""
     max_epochs: int = 4
     """No document is seen more often in the run."""
     seed: int = 0
@@ -54,7 +56,8 @@ class Mixture:
             wrong = [name for name, share in shares.items() if not 0 <= share <= 1]
             if wrong:
                 raise StemmaError(
-                    f"{label}: the share of {wrong[0]!r} is {shares[wrong[0]]}; a share of the tokens lies between 0 and 1"
+                    f"{label}: the share of {wrong[0]!r} is {shares[wrong[0]]}; "
+                    "a share of the tokens lies between 0 and 1"
                 )
             total = math.fsum(shares.values())
             if total > 1 + 1e-6:
@@ -86,7 +89,7 @@ class DocumentFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """One row of the table of shares: the documents of one name, their copies and the tokens of these copies."""
+    """One row of the table of shares: the documents of one name, their copies and the copies' tokens."""
 
     label: Label
     name: str
@@ -98,8 +101,8 @@ class Share:
 
 
 class Tally:
-    """Documents, copies and tokens by label. Counts MAX_LABELS names of each, first come first, and the others
-    together; those of `mixture` are always counted."""
+    """Documents, copies and tokens by label. Counts MAX_LABELS names of each, first come first, and the
+    others together; those of `mixture` are always counted."""
 
     def __init__(self, mixture: Mixture | None = None) -> None:
         self._asked = {label: dict(mixture.asked(label)) if mixture else {} for label in LABELS}
@@ -143,7 +146,7 @@ class Tally:
 
 
 class _Group(NamedTuple):
-    """Documents that have the same mean number of copies: which of the names asked for they have, their own weight."""
+    """Documents with the same mean number of copies: the names asked for that they have, their own weight."""
 
     source: str | None
     lang: str | None
@@ -160,8 +163,8 @@ class _Count(NamedTuple):
 class Planner:
     """Collects the counts of all documents and gives them their mean numbers of copies.
 
-    Memory: one count for each combination of names asked for and own weight met; weights are rounded to 8 binary digits
-    for it.
+    Memory: one count for each combination of names asked for and own weight met; weights are rounded to 8
+    binary digits for it.
     """
 
     def __init__(self, mixture: Mixture) -> None:
@@ -185,14 +188,15 @@ class Planner:
     def solve(self, num_tokens: int | None) -> None:
         """Fix the mean numbers of copies for a run of `num_tokens`, by default as many as the documents have.
 
-        Aims a little higher, so that the tokens drawn are enough. Raises StemmaError for a name that no document has,
-        for documents that no share is left for, and for a run that needs more than max_epochs of everything.
+        Aims a little higher, so that the tokens drawn are enough. Raises StemmaError for a name that no
+        document has, for documents that no share is left for, and for a run that needs more than max_epochs
+        of everything.
         """
+        self._refuse_unknown_names()
         groups = sorted(self._tokens, key=lambda group: tuple((part is not None, part) for part in group))
         sizes = np.array([self._tokens[group] for group in groups], np.int64)
         own = np.array([group.own for group in groups], np.float64)
         columns = [_column(self.mixture, label, groups) for label in LABELS if self.mixture.asked(label)]
-        self._refuse_unknown_names()
         possible = np.ones(len(groups), bool)
         for column in columns:
             possible &= column.shares[column.name_of] > 0
@@ -202,8 +206,8 @@ class Planner:
         wanted = float(sizes.sum()) if num_tokens is None else float(num_tokens)
         if wanted > most:
             raise StemmaError(
-                f"data.mixture: the run is {wanted:,.0f} tokens long, and {self.mixture.max_epochs} epochs of the documents "
-                f"with a share give {most:,.0f}; train fewer steps, raise max_epochs or add documents"
+                f"data.mixture: the run is {wanted:,.0f} tokens long, and {self.mixture.max_epochs} epochs of the "
+                f"documents with a share give {most:,.0f}; train fewer steps, raise max_epochs or add documents"
             )
         squares = sum(self._squares[group] for group, can in zip(groups, possible, strict=True) if can)
         target = wanted if num_tokens is None else min(most, wanted + _MARGIN * math.sqrt(squares))
@@ -229,7 +233,8 @@ class Planner:
                 if name not in self._seen[label]:
                     known = [*self._seen[label]][:20] or ["none"]
                     raise StemmaError(
-                        f"data.mixture.{label}: no document of data.train has the {label} {name!r}{suggest(name, known)}"
+                        f"data.mixture.{label}: no document of data.train has the {label} "
+                        f"{name!r}{suggest(name, known)}"
                     )
 
 
@@ -273,7 +278,7 @@ def _own_weights(weights: Sequence[float | None], scheme: str) -> Floats:
 def _fit(
     own: Floats, sizes: npt.NDArray[np.int64], columns: Sequence[_Column], target: float, cap: float
 ) -> Floats:
-    """(groups,) mean copies, `target` tokens in all, the shares of every column met as far as the cap lets them."""
+    """(groups,) mean copies, `target` tokens in all, every column's shares met as far as the cap lets them."""
     raw = own
     if not columns:
         return rescale(raw, sizes, target, cap)

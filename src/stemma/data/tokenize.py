@@ -1,9 +1,9 @@
 """Documents to token ids, part by part, in this process or in several.
 
-A part is about PART_BYTES of text, cut from the files the same way whoever works on it, and the results come in the
-order of the input: the ids do not depend on the number of workers. Each worker opens the tokenizer once and keeps its
-library to one thread; alone, the library may use as many as it likes. Memory for each worker: the text of a part, its
-ids (4 bytes each), and what the library needs for a batch.
+A part is about PART_BYTES of text, cut from the files the same way whoever works on it, and the results come
+in the order of the input: the ids do not depend on the number of workers. Each worker opens the tokenizer
+once and keeps its library to one thread; alone, the library may use as many as it likes. Memory for each
+worker: the text of a part, its ids (4 bytes each), and what the library needs for a batch.
 """
 
 import os
@@ -30,7 +30,7 @@ from stemma.errors import StemmaError
 if TYPE_CHECKING:
     from stemma.tokenizer.tokenizer import Tokenizer
 
-PART_BYTES = 8 << 20
+PART_BYTES = 4 << 20
 _BATCH_CHARACTERS = 1 << 18
 _WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes about as long as the ids of a few megabytes
 
@@ -52,8 +52,8 @@ def default_workers(paths: Sequence[Path]) -> int:
 def tokenize_parts(
     paths: Sequence[Path], tokenizer: "Tokenizer", num_workers: int, part_bytes: int = PART_BYTES
 ) -> Iterator[TokenizedPart]:
-    """Every part of the files, in order. Raises StemmaError for a tokenizer without an end-of-text token, and at the
-    first record that cannot be used."""
+    """Every part of the files, in order. Raises StemmaError for a tokenizer without an end-of-text token, and
+    at the first record that cannot be used."""
     if num_workers < 1:
         raise StemmaError(f"there are {num_workers} workers; give 1 or more")
     if tokenizer.eos_id is None:
@@ -74,7 +74,6 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
     """The ids of a part: of each document with the begin-of-text token before it, where there is one, and the
     end-of-text token after it."""
     begin = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    end = [tokenizer.eos_id]
     ids: list[np.ndarray] = []
     lengths: list[int] = []
     num_bytes: list[int] = []
@@ -83,6 +82,7 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
     for documents in _batches(usable(found, "refuse", BadRecords())):
         texts = [document.text for document in documents]
         encoded = encode_texts(tokenizer, texts)
+        framed: list[int | None] = []
         for document, tokens in zip(documents, encoded, strict=True):
             if not tokens:
                 continue
@@ -90,12 +90,14 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
             first = 0 if begin else len(tokenizer.token_bytes(tokens[0]))  # nobody's target
             num_bytes.append(max(0, size - first))
             lengths.append(len(begin) + len(tokens) + 1)
+            framed += begin
+            framed += tokens
+            framed.append(tokenizer.eos_id)
             facts.ids.append(document.id)
             facts.weight.append(document.weight)
             for label in LABELS:
                 facts.labels(label).append(getattr(document, label) or None)
-        framed = chain.from_iterable(chain(begin, tokens, end) for tokens in encoded if tokens)
-        ids.append(np.fromiter(framed, np.int32))
+        ids.append(np.array(framed, np.int32))
     return TokenizedPart(
         documents=Documents(
             token_ids=np.concatenate([np.empty(0, np.int32), *ids]),

@@ -41,7 +41,9 @@ def cleaning(folder: Path) -> Section | None:
     total, by_rule = summary.record("total"), dict(summary.record("by_rule").numbers())
     documents = total.number("documents_in") or 0
     duplicates = sum(
-        value for rule, value in by_rule.items() if rule in ("exact_duplicate", "near_duplicate")
+        value
+        for rule, value in by_rule.items()
+        if rule in ("exact_duplicate", "near_duplicate", "semantic_duplicate")
     )
     blocks: list[Block] = [Text(_sentence(summary, documents))]
     if by_rule:

@@ -11,7 +11,6 @@ from stemma.model.spec import Spec
 from stemma.train.settings import FREE_KEYS, LoopSettings, OptimizerSettings
 
 if TYPE_CHECKING:
-    from stemma.data.shards import TokenShards
     from stemma.tokenizer.tokenizer import Tokenizer
     from stemma.train.run import RunResult
 
@@ -57,9 +56,7 @@ def pretrain(settings: PretrainSettings, run_folder: Path, command: str = "stemm
     its main module, as for any process pool.
     """
     from stemma.data.causal import CausalRows, tokenize_documents
-    from stemma.data.mixture import table
     from stemma.families import SpecialIds
-    from stemma.progress import say
     from stemma.tokenizer.load import load_tokenizer
     from stemma.train.loop import Plan
     from stemma.train.run import Job, carry_out, check_length
@@ -71,14 +68,12 @@ def pretrain(settings: PretrainSettings, run_folder: Path, command: str = "stemm
         check_vocabulary(tokenizer, settings, model.spec)
         check_length(data.sequence_length, model.spec)
         num_tokens = settings.steps * settings.train.batch_size * data.sequence_length
-
-        def tokenize_mixture(folder: Path) -> "TokenShards":
-            return tokenize_documents(folder, data.train, tokenizer, data.mixture, num_tokens=num_tokens)
-
-        train = job.shards("train", tokenize_mixture)
-        if data.mixture is not None and job.ranks.first:
-            for line in table(train.index.shares):
-                say(line)
+        train = job.shards(
+            "train",
+            lambda folder: tokenize_documents(
+                folder, data.train, tokenizer, data.mixture, num_tokens=num_tokens
+            ),
+        )
         validation = {
             name: job.shards(
                 f"validation-{name}", lambda folder, path=path: tokenize_documents(folder, [path], tokenizer)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from stemma.corpus.machine_text import MEASURES, ChainModels, is_machine_text, measure
-from stemma.corpus.ngram_model import Batch, NgramSettings
+from stemma.corpus.ngram_model import Batch
 from stemma.corpus.scan import scan_texts
 
 PROSE = (
@@ -14,7 +14,6 @@ PROSE = (
     "on the quay were talking about the price of salt (it had risen again) and the weather. It was cold. "
     "A boy sat on a crate and watched the gulls. He had no work, but he liked the noise of the ropes."
 )
-SMALL = NgramSettings(counted=1 << 17, least=1)
 HAN = "春江潮水连海平月共生滟随波千万里何处无明宛转绕芳甸照花林皆似霰空流霜不觉飞汀上白沙看见"
 
 
@@ -85,7 +84,7 @@ def test_measures_do_not_depend_on_the_batch() -> None:
 def test_a_document_is_scored_by_the_model_that_has_not_seen_it_nor_its_copy() -> None:
     rng = random.Random(0)
     documents = [" ".join(f"w{rng.randrange(10**9)}" for _ in range(50)) for _ in range(40)]
-    models = ChainModels.train([token_batch(*documents, *documents[:10])], SMALL)
+    models = ChainModels.train([token_batch(*documents, *documents[:10])])
     scores = models.score(*token_batch(*documents))
     unknown = scores[:, models.models[0].columns.index("unknown")]
     assert unknown.min() == 1
@@ -105,6 +104,6 @@ def test_chains_of_the_corpus_are_told_from_its_documents() -> None:
         while len(chain) < 300:
             chain.append(rng.choice(followers[chain[-1]]))
         chains.append(" ".join(chain))
-    models = ChainModels.train([token_batch(*documents)], SMALL)
+    models = ChainModels.train([token_batch(*documents)])
     assert models.chain_like(models.score(*token_batch(*chains))).all()
     assert not models.chain_like(models.score(*token_batch(*documents))).any()

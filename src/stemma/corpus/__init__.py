@@ -21,7 +21,7 @@ One document's numbers, a batch of documents at a time
     lexicon.py          words and phrases that the pass looks for; teasers.py: how texts break off
     repetition.py       how much of a document repeats itself
     measures.py         all numbers that a text alone gives
-    language.py         which language a text is in
+    language.py         which language a text is in; language_model.py tells those in Latin letters apart
     machine_text.py     signs of text that a program put together
     toxicity.py         toxic words and mentions of groups (word_lists/)
     scores.py           the last two, and what the user's models say

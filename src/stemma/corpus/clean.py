@@ -22,7 +22,7 @@ from stemma.corpus.annotated import PartCounts, part_counts
 from stemma.corpus.annotating import annotate_part
 from stemma.corpus.benchmark_texts import find_evaluation_files
 from stemma.corpus.crew import Crew, Engine, crew
-from stemma.corpus.curves import border_name, border_of
+from stemma.corpus.curves import border_name, border_of, is_in_use
 from stemma.corpus.deduplicating import (
     band_stage,
     copies_stage,
@@ -412,6 +412,7 @@ class _Run:
             _join_tables(sorted((self.folder / folder).glob("*.parquet")), result / name)
             outputs[name] = sha256(result / name)
         records = [record for path in self._digests for record in load_json(path)["files"]]
+        limits = [limit for limit in tools(job).limits if is_in_use(limit)]
         summary = CleaningSummary(
             version=__version__,
             settings=job.settings,
@@ -426,7 +427,7 @@ class _Run:
             mentioned_groups=tuple(audit.bias_rows()),
             num_full_buckets=load_json(self.folder / NEAR)["skipped"],
             num_cut_clusters=load_json(self.folder / MEANING)["num_cut"] if semantic else None,
-            borders={border_name(limit): border_of(limit) for limit in tools(job).limits},
+            borders={border_name(limit): border_of(limit) for limit in limits},
             outputs=outputs,
             **tally.fields(),
         )

@@ -32,6 +32,13 @@ def border_of(limit: "Limit") -> float:
     return border
 
 
+def is_in_use(limit: "Limit") -> bool:
+    """Whether the border can be reached: one of `decide.NEVER` waits to be moved."""
+    from stemma.corpus.decide import NEVER
+
+    return abs(border_of(limit)) < NEVER
+
+
 def count_broken(
     values: npt.NDArray[np.float32], groups: npt.NDArray[np.uint8], limits: "Sequence[Limit]"
 ) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stemma.config import load_json, parse
 from stemma.corpus.clean import DECISIONS_FILE, MEASURES_FILE, SUMMARY
 from stemma.corpus.columns import MEASURES
-from stemma.corpus.curves import border_name, border_of
+from stemma.corpus.curves import border_name, border_of, is_in_use
 from stemma.corpus.decide import Limit, limits_of
 from stemma.corpus.measures import GROUPS
 from stemma.corpus.summary import CleaningSummary
@@ -33,7 +33,8 @@ class Explanation:
 
     decision: Mapping[str, Any]
     group: str
-    measures: Mapping[str, float]
+    measures: Mapping[str, float | None]
+    """None where it was not measured: a score without its model."""
     compared: tuple[Compared, ...]
     twin_action: str | None
     """What became of the twin, where it is a document."""
@@ -94,9 +95,9 @@ def explain(folder: Path, ids: Sequence[str]) -> list[Explanation]:
         compared = tuple(
             Compared(limit, row[limit.measure], bool(limit.is_broken(values)[0]))
             for limit in limits
-            if limit.group == row["group"]
+            if limit.group == row["group"] and is_in_use(limit)
         )
-        measures = {name: row[name] for name in MEASURES}
+        measures = {name: None if np.isnan(row[name]) else row[name] for name in MEASURES}
         twin = decisions[identity]["twin"]
         result.append(Explanation(decisions[identity], row["group"], measures, compared, actions.get(twin)))
     return result
@@ -134,6 +135,7 @@ def move_limits(
             int(broken[1, i]),
         )
         for i, limit in enumerate(then)
+        if is_in_use(limit) or (i < len(now) and is_in_use(now[i]))
     )
     return Moved(borders, counts[0], counts[1], tuple(ids[0]), tuple(ids[1]))
 

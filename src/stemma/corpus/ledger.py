@@ -12,7 +12,7 @@ import numpy as np
 
 from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.columns import MEASURES
-from stemma.corpus.curves import count_broken, histograms
+from stemma.corpus.curves import count_broken, histograms, is_in_use
 from stemma.corpus.cuts import MOST_CUT
 from stemma.corpus.cutting import is_wanted, shorten
 from stemma.corpus.decide import Reason
@@ -79,7 +79,7 @@ def write_part(job: Job, index: int) -> None:
         measured["group"] = [GROUPS[group] for group in groups]
         _write_table(job, MEASURED, name, measured | dict(zip(MEASURES, values.T, strict=True)))
         kept = np.array([fate.reason is None for fate in fates], bool)
-        limits = tools(job).limits
+        limits = [limit for limit in tools(job).limits if is_in_use(limit)]
         tally.broken.update(count_broken(values, groups, limits))
         tally.histograms = histograms(values, groups, kept, limits)
         characters = part.numbers("characters").tolist()

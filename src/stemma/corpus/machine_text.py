@@ -109,7 +109,7 @@ class ChainModels:
     know more runs and the limits would move.
     """
 
-    settings = NgramSettings(order=4, counted=1 << 23, entries=1 << 23, least=1)
+    order = 4
     most_tokens = 1_200_000
     """of each half"""
 
@@ -117,19 +117,17 @@ class ChainModels:
         self.models = models
 
     @classmethod
-    def train(cls, batches: Iterable[Batch], settings: NgramSettings = settings) -> Self:
+    def train(cls, batches: Iterable[Batch]) -> Self:
         """Train both. Raises StemmaError when a half has no tokens."""
         held = list(batches)
-        first, second = (cls.train_half(held, half, settings) for half in (0, 1))
+        first, second = (cls.train_half(held, half) for half in (0, 1))
         if first is None or second is None:
             raise StemmaError("n-gram models of the corpus: there are too few documents; give more")
         return cls((first, second))
 
     @classmethod
-    def train_half(
-        cls, batches: Iterable[Batch], half: int, settings: NgramSettings = settings
-    ) -> NgramModel | None:
-        """Train on the first `most_tokens` of one half, in 0.25 to 0.5 GB of memory; None when it has no tokens."""
+    def train_half(cls, batches: Iterable[Batch], half: int) -> NgramModel | None:
+        """Train on the first `most_tokens` of one half, in at most 0.5 GB of memory; None when it has no tokens."""
         kept, left = list[Batch](), cls.most_tokens
         for tokens, offsets in batches:
             chosen = _some(tokens, offsets, _halves(tokens, offsets) == half, left)
@@ -137,7 +135,11 @@ class ChainModels:
             kept.append(chosen)
             if left <= 0:
                 break
-        return NgramModel.train(kept, settings) if left < cls.most_tokens else None
+        if left == cls.most_tokens:
+            return None
+        # So many that no n-gram has to be left out: a table is thinned when it is 60 % full.
+        slots = 1 << max(6, (cls.order * (cls.most_tokens - left) * 5 // 3).bit_length())
+        return NgramModel.train(kept, NgramSettings(order=cls.order, counted=slots, entries=slots, least=1))
 
     def score(
         self, tokens: npt.NDArray[np.uint64], token_offsets: npt.NDArray[np.int64]

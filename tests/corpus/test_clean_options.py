@@ -151,6 +151,20 @@ def test_toxic_words_are_counted_and_only_a_limit_drops(tmp_path: Path) -> None:
     assert dict(strict.by_rule) == {"toxic_insult": 1}
 
 
+def shouting(texts: list[str]) -> list[float]:
+    """A classifier of somebody's own: the share of capitals."""
+    return [sum(letter.isupper() for letter in text) / max(len(text), 1) for text in texts]
+
+
+def test_a_classifier_of_the_users_own_gives_a_score_too(tmp_path: Path) -> None:
+    corpus = write(tmp_path / "in.jsonl", {"loud": sentences(6, 6).upper(), "calm": sentences(7, 6)})
+    settings = CleanSettings(toxicity_model="test_clean_options:shouting", limits={"toxicity": 0.5})
+    assert dict(clean([corpus], tmp_path / "out", settings).by_rule) == {"toxicity": 1}
+    assert measures(tmp_path / "out", "toxicity")["loud"] > 0.7
+    with pytest.raises(StemmaError, match="no module named no_such_module"):
+        clean([corpus], tmp_path / "other", CleanSettings(toxicity_model="no_such_module:score"))
+
+
 def test_a_published_set_is_named_as_the_rule(tmp_path: Path) -> None:
     text = "The harbour of that town is small, and the boats that lie in it have to be painted with care."
     corpus = write(tmp_path / "in.jsonl", {"short": text})

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from stemma.corpus.machine_text import MEASURES, ChainModels, is_machine_text, measure
+from stemma.corpus.machine_text import MEASURES, MOST_STUFFED_WORDS, ChainModels, measure
 from stemma.corpus.ngram_model import Batch
 from stemma.corpus.scan import scan_texts
 
@@ -43,7 +43,6 @@ def test_sentences_that_begin_inside_others_raise_the_odds_of_salad() -> None:
     assert value("seams", PROSE) < -3
     assert value("seams", salad) > 2
     assert value("seams", "in the It and of The a of (x [y " * 8) > 4.5
-    assert is_machine_text(measure(*batches("in the It and of The a of (x [y " * 8)))[0]
 
 
 def test_a_line_may_begin_with_a_capital_and_a_short_text_proves_little() -> None:
@@ -59,7 +58,6 @@ def test_full_stops_after_every_thirty_characters_are_even_cuts_and_verse_is_not
     verse = "".join(c + ("，" if i % 7 == 6 else "") for i, c in enumerate(characters))
     assert value("even_cut_share", cut) == 1
     assert value("even_cut_share", verse) == 0
-    assert is_machine_text(measure(*batches(cut, verse))).tolist() == [True, False]
 
 
 def test_a_page_that_says_its_keyword_over_and_over_is_stuffed() -> None:
@@ -67,7 +65,7 @@ def test_a_page_that_says_its_keyword_over_and_over_is_stuffed() -> None:
         "Need a good tailor in Lyon? Every Lyon tailor we list is a trusted tailor near Lyon. Ask a Lyon tailor now "
         "for your tailor price in Lyon."
     )
-    assert value("stuffed_words", page) > 0.31
+    assert value("stuffed_words", page) > MOST_STUFFED_WORDS
     assert value("stuffed_words", PROSE) < 0.1
     assert value("stuffed_words", page.replace("a", "a|0;")) == 0  # tables and code repeat their words
     han = "成都裁缝哪家好？成都裁缝电话多少？我们是成都专业的裁缝，成都裁缝价格优惠，成都裁缝欢迎来电咨询成都裁缝。"

@@ -17,7 +17,7 @@ from stemma.corpus.scan import scan_texts, tokens_of
 from stemma.corpus.toxicity import (
     BUILT_IN,
     Phrase,
-    Scorer,
+    TextScorer,
     ToxicityAudit,
     ToxicModel,
     WordLists,
@@ -262,7 +262,7 @@ def test_a_scorer_is_loaded_by_name_and_its_answer_checked(
     monkeypatch.delitem(sys.modules, "my_scorers", raising=False)
     assert score_texts(load_scorer("my_scorers:length"), ["a", "bcd"]).tolist() == [1, 3]
     assert score_texts(load_scorer("my_scorers:model"), ["a", "bcd"]).tolist() == [1, 1]
-    assert isinstance(load_scorer("my_scorers:length"), Scorer)
+    assert isinstance(load_scorer("my_scorers:length"), TextScorer)
     for name, message in {"short": "for 2 texts", "nan": "finite", "words": "gave no numbers"}.items():
         with pytest.raises(StemmaError, match=message):
             score_texts(load_scorer(f"my_scorers:{name}"), ["a", "b"])

@@ -56,6 +56,8 @@ class Args:
     """A classifier from `stemma clean train-quality`: every document gets a quality, and `--limits low_quality 0.5` drops."""
     perplexity_model: Path | None = None
     """A model from `stemma clean train-ngrams`: every document gets a perplexity, and `--limits perplexity 1500` drops."""
+    toxicity_model: str | None = None
+    """The same of harmless and toxic examples, or module:name of your own classifier: `--limits toxicity 0.9` drops."""
     word_lists: tuple[Path, ...] = ()
     """Lists of toxic words beside those that ship, one phrase a line. They are counted; `--limits toxic_insult 5` drops."""
     semantic_eps: float | None = None
@@ -98,6 +100,7 @@ def run(args: Args) -> int:
             "limits": dict(args.limits),
             "quality_model": args.quality_model,
             "perplexity_model": args.perplexity_model,
+            "toxicity_model": args.toxicity_model,
             "word_lists": list(args.word_lists),
             "semantic_eps": args.semantic_eps,
             "embedding_model": args.embedding_model,

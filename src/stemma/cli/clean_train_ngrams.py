@@ -29,9 +29,9 @@ class Args:
 def run(args: Args) -> int:
     """Train and say where the model lies."""
     from stemma.corpus.annotated import to_batch
-    from stemma.corpus.annotating import batches
+    from stemma.corpus.annotating import BATCH_CHARACTERS
     from stemma.corpus.ngram_model import Batch, NgramModel, NgramSettings
-    from stemma.corpus.read import BadRecords, read_documents
+    from stemma.corpus.read import BadRecords, batches, read_documents
     from stemma.corpus.scan import scan
     from stemma.errors import StemmaError
     from stemma.progress import Progress, say
@@ -46,7 +46,7 @@ def run(args: Args) -> int:
 
         def tokenised() -> Iterator[Batch]:
             nonlocal tokens
-            for documents in batches(read_documents(args.inputs, args.on_error, skipped)):
+            for documents in batches(read_documents(args.inputs, args.on_error, skipped), BATCH_CHARACTERS):
                 texts = to_batch([document.text for document in documents])
                 scanned = scan(texts.data, texts.offsets)
                 tokens += len(scanned.tokens)

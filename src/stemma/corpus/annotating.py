@@ -1,6 +1,5 @@
 """The first stage: a part is read, repaired and measured, batch by batch; nothing is decided yet."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from stemma.corpus.job import ANNOTATED, Job, tools
 from stemma.corpus.language import identify_batch
 from stemma.corpus.measures import measure_batch
 from stemma.corpus.parts import Part
-from stemma.corpus.read import BadRecords, read_piece, usable
+from stemma.corpus.read import BadRecords, batches, read_piece, usable
 from stemma.corpus.repair import repair_batch
 from stemma.corpus.scan import scan
 from stemma.corpus.scores import is_doubtful
@@ -28,25 +27,12 @@ def annotate_part(job: Job, part: Part) -> None:
     tokens = doubtful = 0
     found = (item for piece in part.pieces for item in read_piece(piece, bad.others))
     with PartWriter(job.folder / ANNOTATED, part.name) as writer:
-        for documents in batches(usable(found, job.settings.on_error, bad)):
+        for documents in batches(usable(found, job.settings.on_error, bad), BATCH_CHARACTERS):
             columns = _annotate(job, documents, audit)
             tokens += int(columns["num_tokens"].sum())
             doubtful += int(is_doubtful(columns["measures"]).sum())
             writer.add(_arrow(columns))
     writer.count(tokens, doubtful, bad, audit)
-
-
-def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """The documents, BATCH_CHARACTERS at a time."""
-    held, size = list[Document](), 0
-    for document in documents:
-        held.append(document)
-        size += len(document.text)
-        if size >= BATCH_CHARACTERS:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
 
 
 def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict[str, Any]:

@@ -65,7 +65,7 @@ from stemma.corpus.parts import Part, cut, part_name, stretches
 from stemma.corpus.read import BadRecords
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
 from stemma.corpus.tally import Tally
-from stemma.corpus.toxicity import ToxicityAudit
+from stemma.corpus.toxicity import ToxicityAudit, load_scorer
 from stemma.errors import CheckFailed, StemmaError
 from stemma.progress import Progress
 from stemma.storage import atomic_file, replace_folder, sha256, write_json
@@ -449,7 +449,11 @@ def _record(path: Path, name: str) -> InputRecord:
 
 
 def _models_of(settings: CleanSettings) -> tuple[InputRecord, ...]:
-    paths = (settings.quality_model, settings.perplexity_model, *settings.word_lists)
+    paths = [settings.quality_model, settings.perplexity_model, *settings.word_lists]
+    if settings.toxicity_model is not None and ":" in settings.toxicity_model:
+        load_scorer(settings.toxicity_model)  # one that does not exist is noticed here
+    elif settings.toxicity_model is not None:
+        paths.append(Path(settings.toxicity_model))
     for path in paths:
         if path is not None and not path.is_file():
             raise StemmaError(f"{path}: does not exist or is not a file")

@@ -15,6 +15,7 @@ SCORE_DEFINITIONS = {
         f"toxic_{category}": f"hits of the lists of {category} for each 1,000 tokens; 0 for fewer than {FEWEST_TOXIC}"
         for category in CATEGORIES
     },
+    "toxicity": "what the classifier of --toxicity-model says, larger for more toxic; NaN without one",
     "quality": "probability of being good, by the model of --quality-model; NaN without one",
     "perplexity": "exp of the mean surprise of a token, by the model of --perplexity-model; NaN without one",
 }

@@ -91,6 +91,7 @@ _MACHINE_TEXT = (
 )
 _ON_REQUEST = (
     *(Limit(f"toxic_{category}", f"toxic_{category}", most=NEVER) for category in CATEGORIES),
+    Limit("toxicity", "toxicity", most=NEVER),
     Limit("low_quality", "quality", least=-NEVER),
     Limit("perplexity", "perplexity", most=NEVER),
 )

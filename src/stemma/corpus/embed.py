@@ -312,7 +312,8 @@ def _fill_index(keys: Any, table: Any, rows: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _product(left: Any, right: Any) -> float:
+def dot(left: Any, right: Any) -> float:
+    """Added up in double precision and in order, so that no library's threads show in the result."""
     total = 0.0
     for k in range(len(left)):
         total += np.float64(left[k]) * right[k]
@@ -333,7 +334,7 @@ def _add_term(key: Any, factor: Any, vector: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _unit(vector: Any) -> None:
-    square = _product(vector, vector)
+    square = dot(vector, vector)
     if square > 0:
         factor = np.float32(1 / np.sqrt(square))
         for k in range(len(vector)):
@@ -368,7 +369,7 @@ def _embed(tokens, offsets, table, rows, rarity, common, result):  # type: ignor
             row = rows[find_slot(table, seen[slot])]
             _add_term(seen[slot], factor * (rarity[row] if row >= 0 else np.float32(1)), vector)
         _unit(vector)
-        along = np.float32(_product(vector, common))
+        along = np.float32(dot(vector, common))
         for k in range(len(vector)):
             vector[k] -= along * common[k]
         _unit(vector)
@@ -396,7 +397,7 @@ def _principal(vectors: Any) -> Any:
     for _ in range(20):
         turned = np.zeros(len(direction))
         for i in range(len(vectors)):
-            along = _product(vectors[i], direction)
+            along = dot(vectors[i], direction)
             for k in range(len(direction)):
                 turned[k] += along * vectors[i, k]
         _unit(turned)

@@ -84,7 +84,8 @@ class Tools:
     def scorer(self) -> Scorer:
         """Word lists and models."""
         settings = self._job.settings
-        return Scorer(Models(settings.quality_model, settings.perplexity_model), settings.word_lists)
+        models = Models(settings.quality_model, settings.perplexity_model, settings.toxicity_model)
+        return Scorer(models, settings.word_lists)
 
     @cached_property
     def chains(self) -> ChainModels | None:

@@ -91,16 +91,6 @@ def measure(
     return result
 
 
-def is_machine_text(
-    measures: npt.NDArray[np.float32], chain_like: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.bool_]:
-    """(num_documents,) by the recommended limits; `chain_like` is `ChainModels.chain_like`, where there are any."""
-    seams, even_cuts, words, han = measures.T
-    found = (seams > MOST_SEAMS) | (even_cuts > MOST_EVEN_CUTS)
-    found |= (words > MOST_STUFFED_WORDS) | (han > MOST_STUFFED_HAN)
-    return found if chain_like is None else found | (chain_like & (seams > MOST_SEAMS_OF_CHAIN))
-
-
 class ChainModels:
     """Two n-gram models of a sample of the corpus, each of half of its documents. A document is scored by the model
     that has not seen it, nor an exact copy of it: the half is chosen by a hash of its tokens.

@@ -104,7 +104,8 @@ class NgramModel:
         while True:
             borders = np.full(MAX_ORDER + 1, least, np.uint32)
             borders[1] = max(1, least - 1)
-            kept = np.flatnonzero((columns.keys != 0) & (counts >= borders[orders]))
+            used = np.flatnonzero(counts)
+            kept = used[counts[used] >= borders[orders[used]]]
             if len(kept) <= settings.entries:
                 break
             least += 1
@@ -117,10 +118,11 @@ class NgramModel:
             share = _estimate(chosen, m, counted.discounts[m], counted.total, uniform, columns, logs, taken)
             left = share if m == 1 else left
         table = np.zeros(_num_slots(len(kept)), np.uint32)
-        backoffs = np.rint(-np.log(np.clip(1 - taken, 1e-9, 1)) * _STEPS).clip(0, _NO_BACKOFF - 1)
-        backoffs[taken == 0] = _NO_BACKOFF
-        log_probs = np.rint(-logs * _STEPS).clip(1, 255)
-        _pack(table, columns.keys[kept], log_probs[kept], backoffs[kept])
+        own = taken[kept]
+        backoffs = np.rint(-np.log(np.clip(1 - own, 1e-9, 1)) * _STEPS).clip(0, _NO_BACKOFF - 1)
+        backoffs[own == 0] = _NO_BACKOFF
+        log_probs = np.rint(-logs[kept] * _STEPS).clip(1, 255)
+        _pack(table, columns.keys[kept], log_probs, backoffs)
         return cls(settings.order, float(np.log(max(left, 1e-9) * uniform)), table)
 
     def score(
@@ -323,19 +325,21 @@ def _estimate(chosen, m, discounts, total, uniform, columns, logs, taken):  # ty
     empty context's."""
     keys, counts = columns.keys, columns.counts
     left = 1.0
-    for i in chosen:
+    slots = np.empty(len(chosen), np.int64)  # of the contexts: every look-up is a miss of the cache
+    for place, i in enumerate(chosen):
         kept = counts[i] - discounts[min(counts[i], 3)]
         if m == 1:
             left -= kept / total
         else:
             slot = find_slot(keys, columns.contexts[i])
+            slots[place] = slot
             taken[slot] += kept / counts[slot]
-    for i in chosen:
+    for place, i in enumerate(chosen):
         kept = counts[i] - discounts[min(counts[i], 3)]
         if m == 1:
             logs[i] = np.log(kept / total + left * uniform)
         else:
-            slot = find_slot(keys, columns.contexts[i])
+            slot = slots[place]
             lower = np.exp(logs[find_slot(keys, columns.suffixes[i])])
             logs[i] = np.log(kept / counts[slot] + max(1 - taken[slot], 1e-9) * lower)
     return left

@@ -98,6 +98,19 @@ def usable(
             bad.add(item)
 
 
+def batches(documents: Iterator[Document], num_characters: int) -> Iterator[list[Document]]:
+    """The documents, so many characters at a time and at least one."""
+    held, size = list[Document](), 0
+    for document in documents:
+        held.append(document)
+        size += len(document.text)
+        if size >= num_characters:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
 def read_piece(piece: Piece, others: Counter[str] | None = None) -> Iterator[Document | BadRecordError]:
     """The documents of one piece of a file, and in their places the records that cannot be used.
 

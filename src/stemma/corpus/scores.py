@@ -4,6 +4,7 @@ A model's number is NaN where no model was given; no limit is broken by that. Th
 """
 
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,16 @@ from stemma.corpus.machine_text import measure as measure_machine_text
 from stemma.corpus.ngram_model import NgramModel
 from stemma.corpus.quality import LinearQuality
 from stemma.corpus.scan import Scanned
-from stemma.corpus.toxicity import BUILT_IN, Hits, WordLists, per_thousand
+from stemma.corpus.toxicity import (
+    BUILT_IN,
+    Hits,
+    TextScorer,
+    ToxicModel,
+    WordLists,
+    load_scorer,
+    per_thousand,
+    score_texts,
+)
 
 
 class Models(NamedTuple):
@@ -25,6 +35,8 @@ class Models(NamedTuple):
 
     quality: Path | None = None
     perplexity: Path | None = None
+    toxicity: str | None = None
+    """The file of a quality model whose bad examples were toxic, or "module:name" of a scorer."""
 
 
 class Scorer:
@@ -46,6 +58,13 @@ class Scorer:
     def _perplexity(self) -> NgramModel | None:
         return None if self._models.perplexity is None else NgramModel.load(self._models.perplexity)
 
+    @cached_property
+    def _toxicity(self) -> TextScorer | None:
+        name = self._models.toxicity
+        if name is None:
+            return None
+        return ToxicModel(LinearQuality.load(Path(name))) if Path(name).is_file() else load_scorer(name)
+
     def score(
         self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], scanned: Scanned
     ) -> tuple[npt.NDArray[np.float32], Hits]:
@@ -61,6 +80,9 @@ class Scorer:
         for place, category in enumerate(self.lists.categories):
             if category in CATEGORIES:
                 table[:, SCORES.index(f"toxic_{category}")] = rates[:, place]
+        if self._toxicity is not None:
+            texts = [data[a:b].tobytes().decode("utf-8") for a, b in pairwise(offsets.tolist())]
+            table[:, SCORES.index("toxicity")] = score_texts(self._toxicity, texts)
         if self._quality is not None:
             table[:, SCORES.index("quality")] = self._quality.score(tokens, bounds)
         if self._perplexity is not None:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stemma.corpus.embed import dot
 from stemma.corpus.hashing import mix
 from stemma.errors import StemmaError
 
@@ -219,7 +220,7 @@ def _plus_plus(points: Any, draws: Any) -> Any:
                 break
         chosen[c] = points[at]
         for i in range(len(points)):
-            away = max(0.0, 1.0 - _dot(points[i], chosen[c]))
+            away = max(0.0, 1.0 - dot(points[i], chosen[c]))
             distance[i] = min(distance[i], away)
     return chosen
 
@@ -319,14 +320,6 @@ def _duplicates_of_run(vectors: VectorFiles, members: Numbers, settings: Semanti
 
 
 @njit(cache=True, nogil=True)
-def _dot(left: Any, right: Any) -> float:
-    total = 0.0
-    for k in range(len(left)):
-        total += np.float64(left[k]) * right[k]
-    return total
-
-
-@njit(cache=True, nogil=True)
 def _tails(vectors: Any) -> Any:
     """(n, chunks) lengths of the part of each vector behind each chunk of dimensions."""
     width = vectors.shape[1]
@@ -373,7 +366,7 @@ def _compare(block, twin, cosine, others, numbers, same, threshold):  # type: ig
             for j in range(start, start + count):
                 if products[j - start] < floor or (same and twin[j] >= 0):
                     continue
-                exact = _dot(block[i], others[j])
+                exact = dot(block[i], others[j])
                 if exact >= threshold:
                     twin[i], cosine[i] = numbers[j], exact
                     break

@@ -47,6 +47,9 @@ class CleanSettings:
     """A classifier that `stemma clean train-quality` wrote: gives the measure quality."""
     perplexity_model: Path | None = None
     """An n-gram model that `stemma clean train-ngrams` wrote: gives the measure perplexity."""
+    toxicity_model: str | None = None
+    """A file of `stemma clean train-quality` whose bad examples were toxic, or "module:name" of a function of texts or an
+    object with `score(texts)`: gives the measure toxicity. A module's code is run: name only your own."""
     word_lists: tuple[Path, ...] = ()
     """Lists of toxic words beside those that ship: files named after a category, one phrase a line."""
     semantic_eps: float | None = None
@@ -69,6 +72,7 @@ class CleanSettings:
         for measure, model, option in (
             ("quality", self.quality_model, "--quality-model"),
             ("perplexity", self.perplexity_model, "--perplexity-model"),
+            ("toxicity", self.toxicity_model, "--toxicity-model"),
         ):
             moved = [key for key in self.limits if measure in key]
             if moved and model is None:

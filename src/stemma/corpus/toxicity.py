@@ -6,7 +6,7 @@ Chinese has no such borders: what only looks like a hit (the middle of "road jun
 and what medicine or law says stands in `allowed` lists, and a hit inside an allowed phrase does not count.
 Punctuation is no token: a phrase is also met across it. `identity` and `negative` lists feed the bias
 table: how often a group is mentioned within a few tokens of blame. A classifier can take the place of the
-lists (`Scorer`).
+lists (`TextScorer`).
 """
 
 import importlib
@@ -285,7 +285,7 @@ def _bias_row(group: str, mentions: int, near: int) -> BiasRow:
 
 
 @runtime_checkable
-class Scorer(Protocol):
+class TextScorer(Protocol):
     """Any classifier of texts."""
 
     def score(self, texts: Sequence[str]) -> npt.NDArray[Any]:
@@ -295,7 +295,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToxicModel:
-    """A `LinearQuality` that was trained with clean texts as good and toxic ones as bad, as a Scorer."""
+    """A `LinearQuality` that was trained with clean texts as good and toxic ones as bad, as a TextScorer."""
 
     model: LinearQuality
 
@@ -313,7 +313,7 @@ class _FunctionScorer:
         return self.function(texts)
 
 
-def load_scorer(name: str) -> Scorer:
+def load_scorer(name: str) -> TextScorer:
     """Import "module:name", an object with `score(texts)` or a function of texts.
 
     This runs the module's code: pass what your own program says, never what a recipe or a data file says.
@@ -328,14 +328,14 @@ def load_scorer(name: str) -> Scorer:
         raise StemmaError(
             f"scorer {name}: no module named {error.name}; install it or correct the name"
         ) from None
-    if isinstance(found, Scorer) and not isinstance(found, type):
+    if isinstance(found, TextScorer) and not isinstance(found, type):
         return found
     if not callable(found) or isinstance(found, type):
         raise StemmaError(f"scorer {name}: is neither a function of texts nor an object with 'score'")
     return _FunctionScorer(found)
 
 
-def score_texts(scorer: Scorer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def score_texts(scorer: TextScorer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """(n,) a scorer's answer, checked: one finite number for each text, or StemmaError."""
     try:
         scores = np.asarray(scorer.score(texts), np.float32)

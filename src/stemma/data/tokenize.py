@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stemma.corpus.crew import crew
-from stemma.corpus.document import Document
 from stemma.corpus.files import InputFile, find_files
 from stemma.corpus.parts import Part, cut, stretches
-from stemma.corpus.read import BadRecords, read_piece, usable
+from stemma.corpus.read import BadRecords, batches, read_piece, usable
 from stemma.data.lines import pieces
 from stemma.data.mixture import LABELS, DocumentFacts
 from stemma.data.shards import Documents
@@ -79,7 +78,7 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
     num_bytes: list[int] = []
     facts = DocumentFacts(ids=[], source=[], lang=[], domain=[], weight=[])
     found = chain.from_iterable(map(read_piece, part.pieces))
-    for documents in _batches(usable(found, "refuse", BadRecords())):
+    for documents in batches(usable(found, "refuse", BadRecords()), _BATCH_CHARACTERS):
         texts = [document.text for document in documents]
         encoded = encode_texts(tokenizer, texts)
         framed: list[int | None] = []
@@ -121,18 +120,6 @@ def encode_texts(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]
 def _parts(files: Sequence[InputFile], part_bytes: int) -> Iterator[Part]:
     for number, stretch in enumerate(stretches(files, part_bytes)):
         yield from cut(stretch, number, part_bytes)
-
-
-def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    held, characters = list[Document](), 0
-    for document in documents:
-        held.append(document)
-        characters += len(document.text)
-        if characters >= _BATCH_CHARACTERS:
-            yield held
-            held, characters = [], 0
-    if held:
-        yield held
 
 
 def _tokenize_in_worker(folder: Path, fingerprint: str, part: Part) -> TokenizedPart:

@@ -15,6 +15,7 @@ import zstandard
 
 from stemma.cli import main
 from stemma.corpus import BadRecords, read_documents
+from stemma.corpus.clean import clean as clean_corpus
 from stemma.corpus.clean import load_summary
 from stemma.corpus.files import find_files
 from stemma.errors import StemmaError
@@ -259,8 +260,10 @@ def test_equal_names_take_their_folders_in_front(tmp_path: Path) -> None:
 @pytest.mark.parametrize("second", ["a.jsonl", "../{}/a.jsonl", "."])
 def test_a_file_that_is_given_twice_is_refused(tmp_path: Path, second: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(0, 1))
+    inputs = [tmp_path / "a.jsonl", tmp_path / second.format(tmp_path.name)]
+    assert len({file.name for file in find_files(inputs)[0]}) == 1
     with pytest.raises(StemmaError, match=r"a\.jsonl: is given twice"):
-        find_files([tmp_path / "a.jsonl", tmp_path / second.format(tmp_path.name)])
+        clean_corpus(inputs, tmp_path.parent / f"{tmp_path.name}-out")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -358,6 +358,7 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
     import pyarrow.parquet
 
     from stemma.chain.recipe import ChainRecipe
+    from stemma.corpus.rule_sets import RULE_SETS
     from stemma.evaluate.evaluation import EvaluationResult
     from stemma.families import families
     from stemma.tokenizer.templates import BUILTIN_TEMPLATES
@@ -375,10 +376,11 @@ def test_every_key_and_name_is_documented(prepared: Path) -> None:
         "training": [*dotted(PretrainSettings, Spec), *dotted(SftSettings, Spec), *FREE_KEYS],
         "model": sorted({key.rpartition(".")[2] for key in dotted(Spec)}),
         "upgrade": [operation.name for operation in OPERATIONS] + certified,
-        "corpus": [
+        "corpus": [path.name for path in (prepared / "corpus").iterdir()],
+        "cleaning": [
             *pyarrow.parquet.read_schema(prepared / "clean" / "decisions.parquet").names,
             *document,
-            *(path.name for path in (prepared / "corpus").iterdir()),
+            *RULE_SETS,
         ],
         "families": [f.name for f in families()] + [p.name for p in GOLDEN.iterdir() if p.is_dir()],
         "evaluation": [field.name for field in dataclasses.fields(EvaluationResult)],

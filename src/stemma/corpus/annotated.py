@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from stemma.config import plain
 from stemma.corpus.read import BadRecords
@@ -137,9 +138,27 @@ class AnnotatedPart:
         return self.table.column(name)[row].as_py()
 
     def texts(self, rows: npt.NDArray[np.int64] | Sequence[int]) -> Batch:
-        """The texts of some rows."""
-        taken = self.table.column("text").take(np.asarray(rows, np.int64)).combine_chunks()
-        return to_batch(taken)
+        """The texts of some rows, in their order."""
+        wanted = np.asarray(rows, np.int64)
+        chunks = [to_batch(chunk) for chunk in self.table.column("text").chunks]
+        starts = np.cumsum([0, *(len(chunk.offsets) - 1 for chunk in chunks)])
+        which = np.searchsorted(starts, wanted, side="right") - 1
+        lengths = np.empty(len(wanted), np.int64)
+        for i, chunk in enumerate(chunks):
+            lengths[which == i] = np.diff(chunk.offsets)[wanted[which == i] - starts[i]]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        data = np.empty(offsets[-1], np.uint8)
+        for i, chunk in enumerate(chunks):
+            own = np.flatnonzero(which == i)
+            _gather(chunk.data, chunk.offsets, wanted[own] - starts[i], data, offsets[own])
+        return Batch(data, offsets)
+
+
+@njit(cache=True, nogil=True)
+def _gather(data: Any, offsets: Any, rows: Any, target: Any, places: Any) -> None:
+    for i in range(len(rows)):
+        first, last = offsets[rows[i]], offsets[rows[i] + 1]
+        target[places[i] : places[i] + last - first] = data[first:last]
 
 
 class AnnotatedCorpus:

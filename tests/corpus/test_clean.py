@@ -148,7 +148,7 @@ def test_two_runs_write_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
         "cleaning.json",
         "decisions.parquet",
         "documents/000000.parquet",
-        "measures.parquet",
+        "measures/000000.parquet",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "one", "two"]
 

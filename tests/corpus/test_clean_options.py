@@ -41,7 +41,7 @@ def decisions(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def measures(folder: Path, name: str) -> dict[str, float]:
-    table = pyarrow.parquet.read_table(folder / "measures.parquet", columns=["id", name]).to_pylist()
+    table = pyarrow.parquet.read_table(folder / "measures", columns=["id", name]).to_pylist()
     return {row["id"]: row[name] for row in table}
 
 

@@ -1,7 +1,7 @@
 """The stages of a chain: what each reads, what it leaves, and the command that does the same by hand.
 
 corpus/     playground files, or nothing when the recipe names its own
-clean/      documents/, decisions.parquet, measures.parquet, cleaning.json
+clean/      documents/, measures/, decisions.parquet, cleaning.json
 split/      train.jsonl, heldout.jsonl and the same by domain, heldout-DOMAIN.jsonl
 tokenizer/  tokenizer.json, compression.json
 pretrain/   run folder of the base model; pretrain.toml beside it

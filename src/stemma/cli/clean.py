@@ -19,7 +19,7 @@ class Args:
     inputs: tyro.conf.Positional[tuple[Path, ...]]
     """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .html, .warc, .warc.gz) or folders of them."""
     out: Path
-    """Folder to write: documents/, decisions.parquet, measures.parquet, cleaning.json."""
+    """Folder to write: documents/, measures/, decisions.parquet, cleaning.json."""
     workers: int | None = None
     """Processes. The number of processors, fewer for a small input; the result is the same for any number."""
     format: Literal["parquet", "jsonl"] = "parquet"

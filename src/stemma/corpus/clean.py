@@ -70,7 +70,7 @@ from stemma.errors import CheckFailed, StemmaError
 from stemma.progress import Progress
 from stemma.storage import atomic_file, replace_folder, sha256, write_json
 
-DECISIONS_FILE, MEASURES_FILE, SUMMARY = "decisions.parquet", "measures.parquet", "cleaning.json"
+DECISIONS_FILE, SUMMARY = "decisions.parquet", "cleaning.json"
 _RUN, _STRETCHES = "run.json", "stretches"
 _WAIT_SECONDS = 0.5
 _MOST_WORDS = 200
@@ -95,7 +95,7 @@ def clean(
     world_size: int = 1,
     wait: bool = True,
 ) -> CleaningSummary:
-    """Clean `inputs` into `output_folder`: documents/, decisions.parquet, measures.parquet, cleaning.json.
+    """Clean `inputs` into `output_folder`: documents/, measures/, decisions.parquet, cleaning.json.
 
     A document that holds an item of `evaluation_sets` (files or folders of them) goes, and its decision names the item.
     A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
@@ -408,9 +408,8 @@ class _Run:
         for count in counts:
             audit.merge(count.audit)
         tally.count_bad(bad)
-        for name, folder in ((DECISIONS_FILE, DECISIONS), (MEASURES_FILE, MEASURED)):
-            _join_tables(sorted((self.folder / folder).glob("*.parquet")), result / name)
-            outputs[name] = sha256(result / name)
+        _join_tables(sorted((self.folder / DECISIONS).glob("*.parquet")), result / DECISIONS_FILE)
+        outputs[DECISIONS_FILE] = sha256(result / DECISIONS_FILE)
         records = [record for path in self._digests for record in load_json(path)["files"]]
         limits = [limit for limit in tools(job).limits if is_in_use(limit)]
         summary = CleaningSummary(
@@ -433,7 +432,7 @@ class _Run:
         )
         assert summary.total.documents_in == summary.total.documents_kept + summary.documents_dropped
         write_json(result / SUMMARY, plain(summary))
-        for leftover in (*result.glob(".*.tmp"), *(self.folder / DOCUMENTS).glob(".*.tmp")):
+        for leftover in result.rglob(".*.tmp"):
             leftover.unlink()
         replace_folder(result, output_folder.resolve())
         shutil.rmtree(self.folder)
@@ -504,7 +503,7 @@ def _all_bad(counts: Sequence[PartCounts]) -> BadRecords:
 
 
 def _join_tables(paths: Sequence[Path], target: Path) -> None:
-    """One Parquet file of many of the same columns, a row group for each."""
+    """One Parquet file of many of the same columns, in order, a row group for each."""
     import pyarrow.parquet
 
     schema = pyarrow.parquet.read_schema(paths[0])
@@ -513,7 +512,8 @@ def _join_tables(paths: Sequence[Path], target: Path) -> None:
         pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for path in paths:
-            writer.write_table(pyarrow.parquet.read_table(path))
+            table = pyarrow.parquet.read_table(path)
+            writer.write_table(table, max(1, table.num_rows))
 
 
 def _existing(

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.config import load_json, parse
-from stemma.corpus.clean import DECISIONS_FILE, MEASURES_FILE, SUMMARY
+from stemma.corpus.clean import DECISIONS_FILE, SUMMARY
 from stemma.corpus.columns import MEASURES
 from stemma.corpus.curves import border_name, border_of, is_in_use
 from stemma.corpus.decide import Limit, limits_of
+from stemma.corpus.job import MEASURED
 from stemma.corpus.measures import GROUPS
 from stemma.corpus.summary import CleaningSummary
 from stemma.errors import StemmaError
+
+MEASURES_FOLDER = Path(MEASURED).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def explain(folder: Path, ids: Sequence[str]) -> list[Explanation]:
     limits = limits_of(settings.rule_sets, settings.limits)
     wanted = [("id", "in", list(ids))]
     decisions = _by_id(pyarrow.parquet.read_table(folder / DECISIONS_FILE, filters=wanted).to_pylist())
-    numbers = _by_id(pyarrow.parquet.read_table(folder / MEASURES_FILE, filters=wanted).to_pylist())
+    numbers = _by_id(pyarrow.parquet.read_table(folder / MEASURES_FOLDER, filters=wanted).to_pylist())
     twins = [row["twin"] for row in decisions.values() if row["twin"]]
     actions: dict[str, str] = {}
     if twins:
@@ -150,15 +153,12 @@ def _broken(
 def _row_groups(
     folder: Path,
 ) -> Iterator[tuple[list[str], list[str | None], npt.NDArray[np.float32], npt.NDArray[np.uint8]]]:
-    """(ids, rules, measures, groups); both files have the same row groups."""
+    """(ids, rules, measures, groups): the decisions have a row group for each file of measures."""
     import pyarrow.parquet
 
-    with (
-        pyarrow.parquet.ParquetFile(folder / MEASURES_FILE) as measures,
-        pyarrow.parquet.ParquetFile(folder / DECISIONS_FILE) as decisions,
-    ):
-        for i in range(measures.num_row_groups):
-            table = measures.read_row_group(i)
+    with pyarrow.parquet.ParquetFile(folder / DECISIONS_FILE) as decisions:
+        for i, path in enumerate(sorted((folder / MEASURES_FOLDER).glob("*.parquet"))):
+            table = pyarrow.parquet.read_table(path)
             rules = decisions.read_row_group(i, columns=["rule"]).column("rule").to_pylist()
             values = np.stack([table.column(name).to_numpy() for name in MEASURES], 1)
             groups = np.array([GROUPS.index(group) for group in table.column("group").to_pylist()], np.uint8)

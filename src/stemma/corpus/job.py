@@ -44,9 +44,9 @@ SAME_ID, SAME_TEXT, TWINS, JACCARD = "same_id.npy", "same_text.npy", "twins.npy"
 HEADS, NEAR = "heads.npy", "near.json"
 EMBEDDER, VECTORS, CENTROIDS, ASSIGNED = "embedder.safetensors", "vectors", "centroids.npy", "assigned"
 CLUSTERS, SEMANTIC, COSINES, MEANING = "clusters", "semantic.npy", "cosines.npy", "meaning.json"
-DECISIONS, MEASURED, TALLIES = "decisions", "measures", "tallies"
+DECISIONS, TALLIES = "decisions", "tallies"
 RESULT = "result"
-DOCUMENTS = f"{RESULT}/documents"
+DOCUMENTS, MEASURED = f"{RESULT}/documents", f"{RESULT}/measures"
 PARTS = "parts.json"
 CHAINS, CHAIN_DONE = ("chain-0.npz", "chain-1.npz"), ("chain-0.json", "chain-1.json")
 

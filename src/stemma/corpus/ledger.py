@@ -6,6 +6,7 @@ What is counted on the way goes into a tally; the tallies of all parts add up to
 import json
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,11 @@ def write_part(job: Job, index: int) -> None:
         characters = part.numbers("characters").tolist()
         for fate in fates:
             tally.add(fate, columns, edits[fate.row], characters[fate.row])
-    outputs = {f"documents/{path.name}": sha256(path) for path in (job.folder / DOCUMENTS).glob(f"{name}.*")}
+    outputs = {
+        f"{Path(folder).name}/{path.name}": sha256(path)
+        for folder in (DOCUMENTS, MEASURED)
+        for path in sorted((job.folder / folder).glob(f"{name}.*"))
+    }
     write_json(
         job.folder / TALLIES / f"{name}.json", {"tally": tally.plain(), "outputs": outputs}, indent=None
     )

@@ -164,3 +164,28 @@ def test_settings_and_inputs_that_make_no_sense_are_named() -> None:
         NgramSettings(counted=1000)
     with pytest.raises(StemmaError, match="no text"):
         NgramModel.train([batch([])], SMALL)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), min_size=2, max_size=8),
+    st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=20), min_size=1, max_size=3),
+)
+def test_a_model_for_some_documents_knows_of_them_what_the_whole_one_does(
+    documents: list[list[int]], asked: list[list[int]]
+) -> None:
+    whole = NgramModel.train([batch(*documents)], SMALL)
+    part = NgramModel.train([batch(*documents)], SMALL, batch(*asked))
+    assert part.num_entries <= whole.num_entries
+    for name in ("unknown", "context_2", "known_2", "context_3", "known_3"):
+        assert np.array_equal(column(part, batch(*asked), name), column(whole, batch(*asked), name)), name
+
+
+def test_a_model_for_one_document_is_smaller_and_gives_nearly_the_same_probability() -> None:
+    documents, asked = [language(seed, 400, 2) for seed in range(20)], language(99, 40, 2)
+    documents += [[token + 100 for token in document] for document in documents]
+    whole = NgramModel.train([batch(*documents)], SMALL)
+    part = NgramModel.train([batch(*documents)], SMALL, batch(asked))
+    assert part.num_entries < 0.7 * whole.num_entries
+    own = [float(column(model, batch(asked), "log_prob")[0]) for model in (whole, part)]
+    assert own[1] == pytest.approx(own[0], abs=0.1)

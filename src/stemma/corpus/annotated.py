@@ -20,6 +20,7 @@ from numba import njit
 
 from stemma.config import plain
 from stemma.corpus.read import BadRecords
+from stemma.corpus.scan import scan
 from stemma.corpus.toxicity import ToxicityAudit
 from stemma.storage import atomic_file, write_json
 
@@ -186,3 +187,17 @@ class AnnotatedCorpus:
         """One value of a document."""
         index = int(self.part_of(np.array([document]))[0])
         return self.part(index).string(name, document - int(self.starts[index]))
+
+    def tokens(
+        self, documents: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+        """The tokens of documents given in order, and (n + 1,) where each one's begin."""
+        tokens, lengths = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+        parts = self.part_of(documents)
+        for part in np.unique(parts).tolist():
+            batch = self.part(part).texts(documents[parts == part] - self.starts[part])
+            scanned = scan(batch.data, batch.offsets)
+            tokens.append(scanned.tokens)
+            lengths.append(np.diff(scanned.token_offsets))
+        ends = np.cumsum(np.concatenate(lengths))
+        return np.concatenate(tokens), np.concatenate([np.zeros(1, np.int64), ends])

@@ -353,7 +353,7 @@ class _Run:
             "names": names,
             "documents": documents,
             "tokens": [count.tokens for count in counts],
-            "doubtful": sum(count.doubtful for count in counts),
+            "doubtful": [count.doubtful for count in counts],
         }
         write_json(self.folder / PARTS, listed)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from stemma.corpus.annotated import AnnotatedCorpus, Batch
 from stemma.corpus.cuts import Cuts, apply_cuts, cut_shares, cut_tokens, settle_cuts
-from stemma.corpus.deduplicating import kept_rows, load_tokens
+from stemma.corpus.deduplicating import kept_rows
 from stemma.corpus.duplicates import in_slice, num_slices
 from stemma.corpus.job import KEYS, LINKS, REPEATS, Job, corpus_of, load_array, save_array, save_arrays
 from stemma.corpus.lines import (
@@ -67,7 +67,7 @@ def keys_stage(job: Job, index: int) -> None:
     numbers = rows + corpus.starts[index]
     arrays: dict[str, npt.NDArray[np.uint64] | Numbers] = {}
     if settings.passage_tokens:
-        tokens, offsets = load_tokens(corpus, numbers)
+        tokens, offsets = corpus.tokens(numbers)
         anchors = find_anchors(tokens, offsets, settings.passage_tokens)
         places, positions = locate(anchors.places, offsets)
         arrays |= {"hashes": anchors.hashes, "documents": numbers[places], "positions": positions}
@@ -156,7 +156,7 @@ def _passages(job: Job, corpus: AnnotatedCorpus, numbers: Numbers, texts: Batch)
         if not len(own.documents):
             continue
         sources = np.unique(own.sources)
-        tokens, sources_tokens = load_tokens(corpus, some), load_tokens(corpus, sources)
+        tokens, sources_tokens = corpus.tokens(some), corpus.tokens(sources)
         passages = match_links(own, *tokens, some, *sources_tokens, sources, job.settings.passage_tokens)
         rows = np.searchsorted(numbers, passages.documents)
         found.append(cut_tokens(texts.data, texts.offsets, rows, passages.starts, passages.ends))

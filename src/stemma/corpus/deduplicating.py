@@ -31,7 +31,6 @@ from stemma.corpus.job import (
 from stemma.corpus.judging import OPEN, load_verdicts
 from stemma.corpus.minhash import shingles
 from stemma.corpus.near import Edges, Resolver, candidates, union, verify
-from stemma.corpus.scan import scan
 from stemma.storage import write_json
 
 Numbers = npt.NDArray[np.int64]
@@ -135,24 +134,12 @@ def verify_stage(job: Job, index: int) -> None:
             yield later[first:last], earlier[first:last]
 
     def load(documents: Numbers) -> list[npt.NDArray[np.uint64]]:
-        tokens, offsets = load_tokens(corpus, documents)
+        tokens, offsets = corpus.tokens(documents)
         bounds = pairwise(offsets.tolist())
         return [shingles(tokens[first:last], job.settings.shingle_size) for first, last in bounds]
 
     edges = verify(*union(pairs()), load, job.settings.jaccard)
     save_arrays(job.folder / EDGES / f"{corpus.names[index]}.npz", **edges._asdict())
-
-
-def load_tokens(corpus: AnnotatedCorpus, documents: Numbers) -> tuple[npt.NDArray[np.uint64], Numbers]:
-    """The tokens of documents given in order, and (n + 1,) where each one's begin."""
-    tokens, lengths = [np.empty(0, np.uint64)], [_NONE]
-    parts = corpus.part_of(documents)
-    for part in np.unique(parts).tolist():
-        batch = corpus.part(part).texts(documents[parts == part] - corpus.starts[part])
-        scanned = scan(batch.data, batch.offsets)
-        tokens.append(scanned.tokens)
-        lengths.append(np.diff(scanned.token_offsets))
-    return np.concatenate(tokens), np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(lengths))])
 
 
 def kept_rows(job: Job, corpus: AnnotatedCorpus, index: int) -> Numbers:

@@ -28,16 +28,28 @@ OPEN, BOILERPLATE, LANGUAGE, LEAK = -1, -2, -3, -4
 """A verdict is one of these, or the index of the limit that is broken."""
 SAMPLE_TOKENS = 2_000_000  # the limits of `ChainModels.chain_like` hold for halves of half as many
 _SAMPLE_ROWS, _SAMPLE_PARTS = 512, 256  # texts loaded at a time; parts opened
+_FEW_DOUBTFUL = 1000  # documents whose tokens are gathered to make the models smaller
 _LEAK_THRESHOLD = {"verbatim": 1.0, "edited": MIN_COVERAGE, "partial": PARTIAL_COVERAGE}
 
 
 def chain_stage(job: Job, half: int) -> None:
     """Train the n-gram model of one half of a sample of the corpus, if there is a document that only they can judge."""
-    if load_json(job.folder / PARTS)["doubtful"]:
-        model = ChainModels.train_half(sample_tokens(job), half)
+    doubtful = load_json(job.folder / PARTS)["doubtful"]
+    if sum(doubtful):
+        asked = _doubtful_tokens(job, doubtful) if sum(doubtful) <= _FEW_DOUBTFUL else None
+        model = ChainModels.train_half(sample_tokens(job), half, asked)
         if model is not None:
             model.save(job.folder / CHAINS[half], compress=False)
     write_json(job.folder / CHAIN_DONE[half], {})
+
+
+def _doubtful_tokens(job: Job, doubtful: list[int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """The tokens of all documents that the models will be asked about."""
+    corpus = corpus_of(job)
+    numbers = [np.empty(0, np.int64)]
+    for i in np.flatnonzero(doubtful).tolist():
+        numbers.append(np.flatnonzero(is_doubtful(corpus.part(i).matrix("measures"))) + corpus.starts[i])
+    return corpus.tokens(np.concatenate(numbers))
 
 
 def sample_tokens(job: Job) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:

@@ -116,8 +116,11 @@ class ChainModels:
         return cls((first, second))
 
     @classmethod
-    def train_half(cls, batches: Iterable[Batch], half: int) -> NgramModel | None:
-        """Train on the first `most_tokens` of one half, in at most 0.5 GB of memory; None when it has no tokens."""
+    def train_half(cls, batches: Iterable[Batch], half: int, asked: Batch | None = None) -> NgramModel | None:
+        """Train on the first `most_tokens` of one half, in at most 0.5 GB of memory; None when it has no tokens.
+
+        `asked` are the documents that will be scored, if they are few; see `NgramModel.train`.
+        """
         kept, left = list[Batch](), cls.most_tokens
         for tokens, offsets in batches:
             chosen = _some(tokens, offsets, _halves(tokens, offsets) == half, left)
@@ -129,7 +132,9 @@ class ChainModels:
             return None
         # So many that no n-gram has to be left out: a table is thinned when it is 60 % full.
         slots = 1 << max(6, (cls.order * (cls.most_tokens - left) * 5 // 3).bit_length())
-        return NgramModel.train(kept, NgramSettings(order=cls.order, counted=slots, entries=slots, least=1))
+        return NgramModel.train(
+            kept, NgramSettings(order=cls.order, counted=slots, entries=slots, least=1), asked
+        )
 
     def score(
         self, tokens: npt.NDArray[np.uint64], token_offsets: npt.NDArray[np.int64]

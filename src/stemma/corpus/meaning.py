@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.corpus.annotated import AnnotatedCorpus
-from stemma.corpus.deduplicating import kept_rows, load_tokens, save_semantic
+from stemma.corpus.deduplicating import kept_rows, save_semantic
 from stemma.corpus.duplicates import Copies
 from stemma.corpus.embed import RandomIndexing
 from stemma.corpus.job import (
@@ -79,7 +79,7 @@ def vectors_stage(job: Job, index: int) -> None:
     kept = kept_rows(job, corpus, index)
     for first in range(0, len(kept), _ROWS):
         rows = kept[first : first + _ROWS]
-        vectors[rows] = embedder.embed(*part.texts(rows), *load_tokens(corpus, rows + start))
+        vectors[rows] = embedder.embed(*part.texts(rows), *corpus.tokens(rows + start))
     save_array(_vector_file(job, corpus.names[index]), vectors)
 
 

@@ -90,13 +90,21 @@ class NgramModel:
         return int(np.count_nonzero(self.table))
 
     @classmethod
-    def train(cls, batches: Iterable[Batch], settings: NgramSettings | None = None) -> Self:
+    def train(
+        cls,
+        batches: Iterable[Batch],
+        settings: NgramSettings | None = None,
+        asked: Batch | None = None,
+    ) -> Self:
         """Count the batches in one pass and estimate; the result depends on the documents and their order alone.
 
-        Takes about 1 s per million tokens. Raises StemmaError when there is no token at all.
+        Takes about 1 s per million tokens. With `asked`, the documents that will be scored, n-grams whose context is in
+        none of them are left out, which is most of them; only the discounts are then of fewer n-grams. Raises
+        StemmaError when there is no token at all.
         """
         settings = settings or NgramSettings()
-        counted = _counted(batches, settings)
+        wanted = np.zeros(1, np.uint64) if asked is None else _contexts(*asked, settings.order)
+        counted = _counted(batches, settings, wanted)
         if not counted.total:
             raise StemmaError("n-gram model: there is no text to train on; give documents that have words")
         columns, counts, orders = counted.columns, counted.columns.counts, counted.columns.orders
@@ -242,7 +250,37 @@ def _empty(size: int) -> _Columns:
     return _Columns(keys, contexts, suffixes, np.zeros(size, np.uint32), np.zeros(size, np.uint8))
 
 
-def _counted(batches: Iterable[Batch], settings: NgramSettings) -> _Counted:
+def _contexts(
+    tokens: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], order: int
+) -> npt.NDArray[np.uint64]:
+    """The contexts in documents as an open-addressing table of at least two slots."""
+    runs = np.unique(_runs(tokens, offsets, order - 1))
+    table = np.zeros(1 << max(1, (2 * len(runs)).bit_length()), np.uint64)
+    _enter(table, runs)
+    return table
+
+
+@njit(cache=True, nogil=True)
+def _runs(tokens: Any, offsets: Any, longest: int) -> Any:
+    """The hashes of all runs of 1 to `longest` tokens."""
+    runs, count = np.empty(len(tokens) * longest, np.uint64), 0
+    for document in range(len(offsets) - 1):
+        for i in range(offsets[document], offsets[document + 1]):
+            run = np.uint64(0)
+            for j in range(i, min(i + longest, offsets[document + 1])):
+                run = extend(run, tokens[j])
+                runs[count] = run
+                count += 1
+    return runs[:count]
+
+
+@njit(cache=True, nogil=True)
+def _enter(table: Any, keys: Any) -> None:
+    for key in keys:
+        table[find_slot(table, key)] = key
+
+
+def _counted(batches: Iterable[Batch], settings: NgramSettings, wanted: npt.NDArray[np.uint64]) -> _Counted:
     columns, used, total = _empty(settings.counted), 0, 0
     most = int(settings.counted * _FULL)
     discounts = None
@@ -251,7 +289,7 @@ def _counted(batches: Iterable[Batch], settings: NgramSettings) -> _Counted:
         document, position = 0, int(offsets[0])
         while document < len(offsets) - 1:
             document, position, used = _count(
-                tokens, offsets, document, position, settings.order, *columns, used, most
+                tokens, offsets, document, position, settings.order, *columns, used, most, wanted
             )
             if document < len(offsets) - 1:
                 # The counts of counts must be of the whole language, before the rare ones are gone.
@@ -285,9 +323,12 @@ def _discounts(columns: _Columns) -> npt.NDArray[np.float64]:
 
 @njit(cache=True, nogil=True)
 def _count(  # type: ignore[no-untyped-def]
-    tokens, offsets, document, position, order, keys, contexts, suffixes, counts, orders, used, most
+    tokens, offsets, document, position, order, keys, contexts, suffixes, counts, orders, used, most, wanted
 ):
-    """Count from a position on; returns (document, position, used) at the end or where the table was full."""
+    """Count from a position on; returns (document, position, used) at the end or where the table was full.
+
+    `wanted` is the table of the contexts that matter; one of a single slot means all.
+    """
     previous, current = np.zeros(order + 1, np.uint64), np.zeros(order + 1, np.uint64)
     while document < len(offsets) - 1:
         start = position
@@ -295,6 +336,11 @@ def _count(  # type: ignore[no-untyped-def]
             if used + order > most:
                 return document, i, used
             for m in range(1, min(order, i - start + 1) + 1):
+                if m > 1 and len(wanted) > 1:
+                    context = previous[m - 1]
+                    if context == 0 or wanted[find_slot(wanted, context)] == 0:
+                        current[m:] = 0  # nor does any longer context matter
+                        break
                 key = extend(previous[m - 1], tokens[i])
                 current[m] = key
                 slot = find_slot(keys, key)

@@ -130,8 +130,10 @@ class ChainModels:
                 break
         if left == cls.most_tokens:
             return None
-        # So many that no n-gram has to be left out: a table is thinned when it is 60 % full.
-        slots = 1 << max(6, (cls.order * (cls.most_tokens - left) * 5 // 3).bit_length())
+        # So many that no n-gram has to be left out: a table is thinned when it is 60 % full. For few documents a token
+        # begins less than two n-grams that matter.
+        most = (2 if asked is not None else cls.order) * (cls.most_tokens - left)
+        slots = 1 << max(6, (most * 5 // 3).bit_length())
         return NgramModel.train(
             kept, NgramSettings(order=cls.order, counted=slots, entries=slots, least=1), asked
         )

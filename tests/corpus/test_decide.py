@@ -100,6 +100,17 @@ def test_the_first_broken_limit_of_the_group_decides() -> None:
     assert limits[verdicts[4]].rule == "empty"
 
 
+def test_every_limit_is_one_border_with_a_name_of_its_own() -> None:
+    limits = limits_of([*RULE_SETS])
+    assert all((limit.least is None) != (limit.most is None) for limit in limits)
+    assert len({limit.name for limit in limits}) == len(limits)
+    names = {limit.name: limit.border for limit in limits}
+    assert names["en.gopher.num_words.least"] == 50
+    assert names["en.gopher.num_words.most"] == 100_000
+    with pytest.raises(StemmaError, match="give a least or a most"):
+        Limit("run", "run_share", least=0.1, most=0.2)
+
+
 def test_a_value_at_the_border_stays() -> None:
     values, groups = np.zeros((1, len(MEASURES)), np.float32), np.zeros(1, np.uint8)
     values[0, MEASURES.index("run_share")] = 0.1

@@ -257,6 +257,13 @@ def test_equal_names_take_their_folders_in_front(tmp_path: Path) -> None:
     ]
 
 
+def test_names_that_only_look_alike_do_not_keep_it_waiting(tmp_path: Path) -> None:
+    paths = [Path(os.fsdecode(os.fsencode(tmp_path) + name)) for name in (b"/\xff.jsonl", b"/\\xff.jsonl")]
+    for path in paths:
+        path.write_bytes(lines(0, 1))
+    assert len(find_files(paths)[0]) == 2
+
+
 @pytest.mark.parametrize("second", ["a.jsonl", "../{}/a.jsonl", "."])
 def test_a_file_that_is_given_twice_is_refused(tmp_path: Path, second: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(0, 1))

@@ -82,7 +82,7 @@ class Args:
 def run(args: Args) -> int:
     """Clean, show the reasons, say where the result lies; 1 when no document was kept."""
     from stemma.config import parse, plain
-    from stemma.corpus.clean import WaitingForRanksError, clean, default_workers
+    from stemma.corpus.clean import WaitingForRanksError, clean
     from stemma.corpus.summary import CleanSettings
     from stemma.progress import Progress, say
 
@@ -121,7 +121,7 @@ def run(args: Args) -> int:
                 progress,
                 evaluation_sets=args.decontaminate,
                 force=args.force,
-                num_workers=args.workers or default_workers(args.inputs),
+                num_workers=args.workers,
                 engine=args.engine,
                 rank=args.rank,
                 world_size=args.world_size,

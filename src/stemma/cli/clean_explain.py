@@ -63,6 +63,6 @@ def _show(explained: "Explanation") -> None:
         print(f"  hidden: {spans}")
     for compared in explained.compared:
         limit = compared.limit
-        border = f"least {limit.least:g}" if limit.least is not None else f"most {limit.most:g}"
+        border = f"{limit.side} {limit.border:g}"
         mark = "  <-- broken" if compared.is_broken else ""
         print(f"    {limit.rule:<24} {limit.measure:<32} {compared.value:>12.4g}   {border}{mark}")

@@ -2,12 +2,11 @@
 
 The work is done in stages (`job`) inside `NAME.unfinished` beside the output folder, which a stopped run leaves and the
 same command goes on with. Several machines that share the folder each take their share of every stage (`rank` of
-`world_size`) and meet between the stages. Memory: one part per worker, about 20 times its bytes; 1.6 GB for keys being
-sorted at most; 55 bytes per token of the evaluation sets; and while near duplicates are resolved 1 byte for each
+`world_size`) and meet between the stages. Memory: one part per worker, about 20 times its bytes; 3 GB for keys being sorted
+at most; 55 bytes per token of the evaluation sets; and while near duplicates are resolved 1 byte for each
 document and 16 for each copy. Nothing else grows with the corpus, unless it is asked for (`meaning`, `cutting`).
 """
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -21,8 +20,7 @@ from stemma.corpus import cutting, meaning
 from stemma.corpus.annotated import PartCounts, part_counts
 from stemma.corpus.annotating import annotate_part
 from stemma.corpus.benchmark_texts import find_evaluation_files
-from stemma.corpus.crew import Crew, Engine, crew
-from stemma.corpus.curves import border_name, border_of, is_in_use
+from stemma.corpus.crew import Crew, Engine, crew, default_workers
 from stemma.corpus.deduplicating import (
     band_stage,
     copies_stage,
@@ -74,7 +72,6 @@ DECISIONS_FILE, SUMMARY = "decisions.parquet", "cleaning.json"
 _RUN, _STRETCHES = "run.json", "stretches"
 _WAIT_SECONDS = 0.5
 _MOST_WORDS = 200
-_WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes as long as cleaning a few megabytes
 
 
 class WaitingForRanksError(StemmaError):
@@ -89,7 +86,7 @@ def clean(
     *,
     evaluation_sets: Sequence[Path] = (),
     force: bool = False,
-    num_workers: int = 1,
+    num_workers: int | None = 1,
     engine: Engine = "processes",
     rank: int = 0,
     world_size: int = 1,
@@ -100,8 +97,8 @@ def clean(
     A document that holds an item of `evaluation_sets` (files or folders of them) goes, and its decision names the item.
     A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
     anything else is refused, or with `force` replaced if it is a cleaning result. A run that was stopped goes on where
-    it stopped. The bytes of the result do not depend on `num_workers`, `engine` or `world_size`; with more than one
-    worker a script must guard its main module, as for any process pool. Raises StemmaError for a corpus without
+    it stopped. The bytes of the result do not depend on `num_workers` (None: `default_workers`), `engine` or
+    `world_size`; with more than one worker a script must guard its main module, as for any process pool. Raises StemmaError for a corpus without
     documents and for a record that cannot be used (unless settings.on_error is "skip"), and WaitingForRanksError
     where without `wait` another rank has to do its share first.
     """
@@ -112,7 +109,7 @@ def clean(
         raise StemmaError(f"rank is {rank} of {world_size}; give a rank from 0 to world size - 1")
     if force and world_size > 1:
         raise StemmaError("force and several ranks do not go together; remove the earlier result first")
-    if num_workers < 1:
+    if num_workers is not None and num_workers < 1:
         raise StemmaError(f"there are {num_workers} workers; give 1 or more")
     files, ignored = find_files(inputs)
     _refuse_overlap(inputs, output_folder)
@@ -120,12 +117,14 @@ def clean(
         if count > 1:
             raise StemmaError(f"{place}: is given twice; name every file once")
     folder = unfinished_folder(output_folder)
-    existing = _existing(output_folder, settings, files, evaluation_sets, force)
+    sets, models = _records_of(evaluation_sets), _models_of(settings)
+    existing = _existing(output_folder, settings, files, sets, models, force)
     if existing is not None:
         shutil.rmtree(folder, ignore_errors=True)
         return existing
-    run = _Run(Job(folder, settings, tuple(evaluation_sets)), files, rank, world_size, wait, progress)
-    with crew(num_workers, engine) as workers:
+    job = Job(folder, settings, tuple(evaluation_sets))
+    run = _Run(job, files, sets, models, rank, world_size, wait, progress)
+    with crew(num_workers or default_workers(files), engine) as workers:
         try:
             run.begin()
             run.stages(workers)
@@ -133,19 +132,13 @@ def clean(
                 run.finish(output_folder, tuple(ignored))
             else:
                 run.wait_for_result()
-        except FileNotFoundError:
-            if rank == 0 or folder.exists():
-                raise  # else rank 0 has put the result in its place meanwhile
-        except BaseException:
-            run.give_up()
-            raise
+        except BaseException as error:
+            if isinstance(error, FileNotFoundError) and rank and not folder.exists():
+                pass  # rank 0 has put the result in its place meanwhile
+            else:
+                run.give_up()
+                raise
     return load_summary(output_folder)
-
-
-def default_workers(inputs: Sequence[Path]) -> int:
-    """As many as there are processors for this process, but no more than the input keeps busy."""
-    size = sum(file.path.stat().st_size for file in find_files(inputs)[0])
-    return min(len(os.sched_getaffinity(0)), 1 + size // _WORTH_A_PROCESS)
 
 
 def unfinished_folder(output_folder: Path) -> Path:
@@ -172,6 +165,8 @@ class _Run:
         self,
         job: Job,
         files: list[InputFile],
+        sets: tuple[InputRecord, ...],
+        models: tuple[InputRecord, ...],
         rank: int,
         world_size: int,
         wait: bool,
@@ -179,12 +174,12 @@ class _Run:
     ) -> None:
         self.job, self.folder, self.rank, self.world_size = job, job.folder, rank, world_size
         self._wait, self._progress = wait, progress
-        self._files = files
+        self._files, self._sets, self._models = files, sets, models
         self._stretches = stretches(files, job.settings.part_megabytes << 20)
 
     def begin(self) -> None:
         """Make the folder, or go on in it when it is of the same inputs and settings."""
-        facts = _identity(self._files, self.job)
+        facts = self._identity()
         path = self.folder / _RUN
         if self.rank == 0:
             if self.folder.exists() and not (path.is_file() and load_json(path) == facts):
@@ -212,6 +207,18 @@ class _Run:
             raise StemmaError(
                 f"{self.folder}: another rank works with other inputs or settings; give all the same"
             )
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes the work of a stopped run of use: the same files and settings, but for the policy on bad records."""
+        settings = plain(self.job.settings)
+        settings.pop("on_error")
+        files = []
+        for file in self._files:
+            stat = file.path.stat()
+            place = printable(str(file.path.resolve()))
+            files.append([file.name, place, stat.st_size, stat.st_mtime_ns])
+        records = {"evaluation_sets": plain(self._sets), "models": plain(self._models)}
+        return {"version": __version__, "settings": settings, "files": files, **records}
 
     def wait_for_result(self) -> None:
         """Wait until rank 0 has put the result in its place, which takes the folder away."""
@@ -411,13 +418,12 @@ class _Run:
         _join_tables(sorted((self.folder / DECISIONS).glob("*.parquet")), result / DECISIONS_FILE)
         outputs[DECISIONS_FILE] = sha256(result / DECISIONS_FILE)
         records = [record for path in self._digests for record in load_json(path)["files"]]
-        limits = [limit for limit in tools(job).limits if is_in_use(limit)]
         summary = CleaningSummary(
             version=__version__,
             settings=job.settings,
             inputs=tuple(parse(InputRecord, record, "inputs") for record in records),
-            evaluation_sets=_records_of(job.evaluation_sets),
-            models=_models_of(job.settings),
+            evaluation_sets=self._sets,
+            models=self._models,
             ignored_files=ignored,
             bad_records=dict(sorted(bad.reasons.items())),
             bad_examples=tuple(bad.examples),
@@ -426,7 +432,7 @@ class _Run:
             mentioned_groups=tuple(audit.bias_rows()),
             num_full_buckets=load_json(self.folder / NEAR)["skipped"],
             num_cut_clusters=load_json(self.folder / MEANING)["num_cut"] if semantic else None,
-            borders={border_name(limit): border_of(limit) for limit in limits},
+            borders={limit.name: limit.border for limit in tools(job).limits if limit.is_in_use},
             outputs=outputs,
             **tally.fields(),
         )
@@ -472,29 +478,6 @@ def _records_of(evaluation_sets: Sequence[Path]) -> tuple[InputRecord, ...]:
     return tuple(_record(path, name) for path, name in found)
 
 
-def _identity(files: list[InputFile], job: Job) -> dict[str, Any]:
-    """What makes the work of a stopped run of use: the same files and settings, but for what is done with bad records."""
-    settings = plain(job.settings)
-    settings.pop("on_error")
-    times = [
-        [
-            file.name,
-            printable(str(file.path.resolve())),
-            file.path.stat().st_size,
-            file.path.stat().st_mtime_ns,
-        ]
-        for file in files
-    ]
-    sets = [plain(record) for record in _records_of(job.evaluation_sets)]
-    return {
-        "version": __version__,
-        "settings": settings,
-        "files": times,
-        "evaluation_sets": sets,
-        "models": [plain(m) for m in _models_of(job.settings)],
-    }
-
-
 def _all_bad(counts: Sequence[PartCounts]) -> BadRecords:
     bad = BadRecords()
     for count in counts:
@@ -520,7 +503,8 @@ def _existing(
     folder: Path,
     settings: CleanSettings,
     files: list[InputFile],
-    evaluation_sets: Sequence[Path],
+    sets: tuple[InputRecord, ...],
+    models: tuple[InputRecord, ...],
     force: bool,
 ) -> CleaningSummary | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -532,9 +516,9 @@ def _existing(
     summary = load_summary(folder)
     for what, same in (
         ("inputs", summary.inputs == tuple(_record(file.path, file.name) for file in files)),
-        ("evaluation sets", summary.evaluation_sets == _records_of(evaluation_sets)),
+        ("evaluation sets", summary.evaluation_sets == sets),
         ("settings", summary.settings == settings),
-        ("models", summary.models == _models_of(settings)),
+        ("models", summary.models == models),
         ("version of stemma", summary.version == __version__),
     ):
         if not same:

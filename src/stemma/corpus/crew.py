@@ -7,12 +7,22 @@ whatever came to light first.
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, Self
 
+from stemma.corpus.files import InputFile
 from stemma.errors import StemmaError
 
 Engine = Literal["processes", "ray"]
+
+
+_WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes as long as a few megabytes of work
+
+
+def default_workers(files: Sequence[InputFile]) -> int:
+    """As many as there are processors for this process, but no more than the input keeps busy."""
+    size = sum(file.path.stat().st_size for file in files)
+    return min(len(os.sched_getaffinity(0)), 1 + size // _WORTH_A_PROCESS)
 
 
 class Crew(Protocol):

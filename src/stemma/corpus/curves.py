@@ -19,26 +19,6 @@ EDGES = 10 ** (np.arange(_LOWEST * PER_DECADE, _HIGHEST * PER_DECADE + 1) / PER_
 Histogram = Mapping[str, Sequence[int]]  # bin: (documents before, documents after)
 
 
-def border_name(limit: "Limit") -> str:
-    """What a limit is called where its border can be moved: group.rule.measure.least or most."""
-    side = "least" if limit.least is not None else "most"
-    return f"{limit.group}.{limit.rule}.{limit.measure}.{side}"
-
-
-def border_of(limit: "Limit") -> float:
-    """Where the border is."""
-    border = limit.least if limit.least is not None else limit.most
-    assert border is not None
-    return border
-
-
-def is_in_use(limit: "Limit") -> bool:
-    """Whether the border can be reached: one of `decide.NEVER` waits to be moved."""
-    from stemma.corpus.decide import NEVER
-
-    return abs(border_of(limit)) < NEVER
-
-
 def count_broken(
     values: npt.NDArray[np.float32], groups: npt.NDArray[np.uint8], limits: "Sequence[Limit]"
 ) -> dict[str, int]:
@@ -46,7 +26,7 @@ def count_broken(
     from stemma.corpus.measures import GROUPS
 
     return {
-        border_name(limit): int((limit.is_broken(values) & (groups == GROUPS.index(limit.group))).sum())
+        limit.name: int((limit.is_broken(values) & (groups == GROUPS.index(limit.group))).sum())
         for limit in limits
     }
 

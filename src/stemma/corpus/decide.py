@@ -38,9 +38,13 @@ class Reason:
     threshold: float
 
 
+NEVER = 1e38
+"""a border that nothing reaches: the limit is only measured and reported until it is moved"""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One rule: a document of `group` goes when `measure` is below `least` or above `most`."""
+    """One border: a document of `group` goes when `measure` is below `least`, or when it is above `most`."""
 
     rule: str
     measure: str
@@ -48,21 +52,43 @@ class Limit:
     most: float | None = None
     group: Group = "neutral"
 
+    def __post_init__(self) -> None:
+        if (self.least is None) == (self.most is None):
+            raise StemmaError(
+                f"limit {self.rule} of {self.measure}: give a least or a most, not both or none"
+            )
+
+    @property
+    def side(self) -> Literal["least", "most"]:
+        """Which border it is."""
+        return "most" if self.least is None else "least"
+
+    @property
+    def border(self) -> float:
+        """Where it is."""
+        border = self.most if self.least is None else self.least
+        assert border is not None
+        return border
+
+    @property
+    def name(self) -> str:
+        """The full key by which it is moved."""
+        return f"{self.group}.{self.rule}.{self.measure}.{self.side}"
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a document can break it; one at NEVER waits to be moved."""
+        return abs(self.border) < NEVER
+
     def is_broken(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """(n,) for the rows (n, len(MEASURES)) of documents; a value at the border stays, in single
         precision."""
-        column = values[:, MEASURES.index(self.measure)]
-        least = -np.inf if self.least is None else self.least
-        most = np.inf if self.most is None else self.most
-        return (column < np.float32(least)) | (column > np.float32(most))
+        column, border = values[:, MEASURES.index(self.measure)], np.float32(self.border)
+        return column > border if self.side == "most" else column < border
 
     def reason(self, row: npt.NDArray[np.float32]) -> Reason:
         """Why a document with this row of measures goes, given that it breaks the limit."""
-        value = float(row[MEASURES.index(self.measure)])
-        is_low = self.least is not None and value < np.float32(self.least)
-        threshold = self.least if is_low else self.most
-        assert threshold is not None
-        return Reason(self.rule, self.measure, value, threshold)
+        return Reason(self.rule, self.measure, float(row[MEASURES.index(self.measure)]), self.border)
 
 
 _SHARED = (
@@ -80,8 +106,6 @@ _SHARED = (
     Limit("template", "short_repeated_share", most=0.60),
 )
 
-NEVER = 1e38
-"""a border that nothing reaches: the limit is only measured and reported until it is moved"""
 _MACHINE_TEXT = (
     Limit("machine_text", "seams", most=MOST_SEAMS),
     Limit("machine_text", "chain_seams", most=MOST_SEAMS_OF_CHAIN),
@@ -95,31 +119,22 @@ _ON_REQUEST = (
     Limit("low_quality", "quality", least=-NEVER),
     Limit("perplexity", "perplexity", most=NEVER),
 )
-_MISREAD_ZH = Limit("mojibake", "misread_share", most=0.04)
+
+_MOST_MISREAD_ZH = 0.04  # in Chinese the letters and signs of misread bytes are rare
+
+
+def _table(fewest_characters: int, shared: Sequence[Limit] = _SHARED) -> tuple[Limit, ...]:
+    lengths = Limit("empty", "characters", least=1), Limit("too_short", "characters", least=fewest_characters)
+    return *lengths, *shared, *_MACHINE_TEXT, *_ON_REQUEST
+
 
 LIMITS: dict[Group, tuple[Limit, ...]] = {
-    "zh": (
-        Limit("empty", "characters", least=1),
-        Limit("too_short", "characters", least=10),
-        *_SHARED,
-        _MISREAD_ZH,
-        *_MACHINE_TEXT,
-        *_ON_REQUEST,
+    "zh": _table(
+        10,
+        [replace(limit, most=_MOST_MISREAD_ZH) if limit.rule == "mojibake" else limit for limit in _SHARED],
     ),
-    "en": (
-        Limit("empty", "characters", least=1),
-        Limit("too_short", "characters", least=20),
-        *_SHARED,
-        *_MACHINE_TEXT,
-        *_ON_REQUEST,
-    ),
-    "neutral": (
-        Limit("empty", "characters", least=1),
-        Limit("too_short", "characters", least=12),
-        *_SHARED,
-        *_MACHINE_TEXT,
-        *_ON_REQUEST,
-    ),
+    "en": _table(20),
+    "neutral": _table(12),
 }
 
 MOST_FURNITURE = 0.5
@@ -166,30 +181,17 @@ def decide_batch(
 def _move(limits: list[Limit], key: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or np.isnan(value):
         raise StemmaError(f"limits: '{key}' is {value!r}; give a number")
-    names = {_key(limit, border): (limit.measure, border) for limit in limits for border in _borders(limit)}
     parts = key.split(".")
-    named = [
-        (place, border)
-        for place, limit in enumerate(limits)
-        for border in _borders(limit)
-        if _is_part(parts, _key(limit, border).split("."))
-    ]
+    named = [place for place, limit in enumerate(limits) if _is_part(parts, limit.name.split("."))]
     if not named:
-        known = {".".join(name.split(".")[a:b]) for name in names for a in (0, 1) for b in (2, 3, 4)}
+        names = [limit.name.split(".") for limit in limits]
+        known = {".".join(name[a:b]) for name in names for a in (0, 1) for b in (2, 3, 4)}
         raise StemmaError(f"limits: there is no limit '{key}'{suggest(key, sorted(known))}")
-    if len({(limits[place].measure, border) for place, border in named}) > 1:
-        each = sorted({_key(limits[place], border) for place, border in named})
+    if len({(limits[place].measure, limits[place].side) for place in named}) > 1:
+        each = sorted({limits[place].name for place in named})
         raise StemmaError(f"limits: '{key}' names several borders; name one: {', '.join(each)}")
-    for place, border in named:
-        limits[place] = replace(limits[place], **{border: float(value)})
-
-
-def _borders(limit: Limit) -> list[str]:
-    return [border for border in ("least", "most") if getattr(limit, border) is not None]
-
-
-def _key(limit: Limit, border: str) -> str:
-    return f"{limit.group}.{limit.rule}.{limit.measure}.{border}"
+    for place in named:
+        limits[place] = replace(limits[place], **{limits[place].side: float(value)})
 
 
 def _is_part(parts: list[str], full: list[str]) -> bool:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from stemma.config import load_json, parse
 from stemma.corpus.clean import DECISIONS_FILE, SUMMARY
 from stemma.corpus.columns import MEASURES
-from stemma.corpus.curves import border_name, border_of, is_in_use
 from stemma.corpus.decide import Limit, limits_of
 from stemma.corpus.job import MEASURED
 from stemma.corpus.measures import GROUPS
@@ -98,7 +97,7 @@ def explain(folder: Path, ids: Sequence[str]) -> list[Explanation]:
         compared = tuple(
             Compared(limit, row[limit.measure], bool(limit.is_broken(values)[0]))
             for limit in limits
-            if limit.group == row["group"] and is_in_use(limit)
+            if limit.group == row["group"] and limit.is_in_use
         )
         measures = {name: None if np.isnan(row[name]) else row[name] for name in MEASURES}
         twin = decisions[identity]["twin"]
@@ -131,14 +130,14 @@ def move_limits(
             ids[side].extend(names[i] for i in np.flatnonzero(chosen)[: num_ids - len(ids[side])].tolist())
     borders = tuple(
         Border(
-            border_name(limit),
-            border_of(now[i]) if i < len(now) else float("nan"),
+            limit.name,
+            now[i].border if i < len(now) else float("nan"),
             int(broken[0, i]),
-            border_of(limit),
+            limit.border,
             int(broken[1, i]),
         )
         for i, limit in enumerate(then)
-        if is_in_use(limit) or (i < len(now) and is_in_use(now[i]))
+        if limit.is_in_use or (i < len(now) and now[i].is_in_use)
     )
     return Moved(borders, counts[0], counts[1], tuple(ids[0]), tuple(ids[1]))
 

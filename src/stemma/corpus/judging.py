@@ -142,6 +142,7 @@ def reasons(job: Job, corpus: AnnotatedCorpus, index: int, verdicts: Verdicts) -
     part = corpus.part(index)
     limits, columns = tools(job).limits, numbers_of(job, corpus, index)
     lost, lang = part.numbers("lost"), part.strings("lang")
+    shares = part.numbers("leak_share") if job.evaluation_sets else lost
     result: dict[int, Reason] = {}
     for row in rows:
         verdict = int(verdicts[row])
@@ -151,8 +152,7 @@ def reasons(job: Job, corpus: AnnotatedCorpus, index: int, verdicts: Verdicts) -
             result[row] = Reason("language", lang[row], 1.0, 0.0)
         elif verdict == LEAK:
             kind = part.string("leak_kind", row)
-            share = float(part.numbers("leak_share")[row])
-            result[row] = Reason(f"leak_{kind}", "coverage", share, _LEAK_THRESHOLD[kind])
+            result[row] = Reason(f"leak_{kind}", "coverage", float(shares[row]), _LEAK_THRESHOLD[kind])
         else:
             result[row] = limits[verdict].reason(columns[row])
     return result

@@ -13,7 +13,7 @@ import numpy as np
 
 from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.columns import MEASURES
-from stemma.corpus.curves import count_broken, histograms, is_in_use
+from stemma.corpus.curves import count_broken, histograms
 from stemma.corpus.cuts import MOST_CUT
 from stemma.corpus.cutting import is_wanted, shorten
 from stemma.corpus.decide import Reason
@@ -80,7 +80,7 @@ def write_part(job: Job, index: int) -> None:
         measured["group"] = [GROUPS[group] for group in groups]
         _write_table(job, MEASURED, name, measured | dict(zip(MEASURES, values.T, strict=True)))
         kept = np.array([fate.reason is None for fate in fates], bool)
-        limits = [limit for limit in tools(job).limits if is_in_use(limit)]
+        limits = [limit for limit in tools(job).limits if limit.is_in_use]
         tally.broken.update(count_broken(values, groups, limits))
         tally.histograms = histograms(values, groups, kept, limits)
         characters = part.numbers("characters").tolist()
@@ -144,8 +144,9 @@ def _fill_texts(
     kept = [fate for fate in fates if fate.reason is None]
     if not kept:
         return
-    batch = part.texts([fate.row for fate in kept])
-    if is_wanted(job.settings):
+    if not is_wanted(job.settings):
+        batch = part.texts([fate.row for fate in kept])
+    else:
         shortened = shorten(job, corpus, index)
         batch = shortened.texts
         for place, fate in enumerate(kept):

@@ -14,7 +14,13 @@ Border = tuple[str, float | None, float | None]
 
 
 def _set(rule: str, group: Group, *borders: Border) -> tuple[Limit, ...]:
-    return tuple(Limit(rule, measure, least, most, group) for measure, least, most in borders)
+    """A limit for each border."""
+    return tuple(
+        Limit(rule, measure, group=group, **{side: border})
+        for measure, *sides in borders
+        for side, border in zip(("least", "most"), sides, strict=True)
+        if border is not None
+    )
 
 
 def _most(name: str, first: int, *values: float) -> tuple[Border, ...]:

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemma.config import plain
+from stemma.corpus.crew import default_workers
+from stemma.corpus.files import find_files
 from stemma.data.mixture import DocumentFacts, Mixture, Planner, Tally, table
 from stemma.data.sample import Sample, pad
 from stemma.data.shards import Documents, TokenShards, open_if_same, write_shards
-from stemma.data.tokenize import TokenizedPart, default_workers, tokenize_parts
+from stemma.data.tokenize import TokenizedPart, tokenize_parts
 from stemma.errors import StemmaError
 from stemma.progress import Progress, say
 
@@ -102,7 +104,7 @@ def tokenize_documents(
     shards = open_if_same(folder, key)
     if shards is not None:
         return shards
-    workers = default_workers(paths) if num_workers is None else num_workers
+    workers = default_workers(find_files(paths)[0]) if num_workers is None else num_workers
     parts = _counted(tokenize_parts(paths, tokenizer, workers), paths)
     tally = Tally(mixture)
     if mixture is None:
@@ -117,8 +119,6 @@ def tokenize_documents(
 
 def inputs_key(paths: Sequence[Path], *settings: str) -> str:
     """A digest of the input files (names, sizes, times of change) and of what is done with them."""
-    from stemma.corpus.files import find_files
-
     files, _ = find_files(list(paths))
     facts = [(str(f.path), f.path.stat().st_size, f.path.stat().st_mtime_ns) for f in files]
     return hashlib.sha256(json.dumps([facts, settings]).encode()).hexdigest()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PART_BYTES = 4 << 20
 _BATCH_CHARACTERS = 1 << 18
-_WORTH_A_PROCESS = 8 << 20  # bytes on disk; starting one takes about as long as the ids of a few megabytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +39,6 @@ class TokenizedPart:
 
     documents: Documents
     facts: DocumentFacts
-
-
-def default_workers(paths: Sequence[Path]) -> int:
-    """As many as there are processors for this process, but no more than the input keeps busy."""
-    size = sum(file.path.stat().st_size for file in find_files(paths)[0])
-    return min(len(os.sched_getaffinity(0)), 1 + size // _WORTH_A_PROCESS)
 
 
 def tokenize_parts(

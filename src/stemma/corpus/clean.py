@@ -2,7 +2,7 @@
 
 The work is done in stages (`job`) inside `NAME.unfinished` beside the output folder, which a stopped run leaves and the
 same command goes on with. Several machines that share the folder each take their share of every stage (`rank` of
-`world_size`) and meet between the stages. Memory: one part per worker, about 20 times its bytes; 3 GB for keys being sorted
+`world_size`) and meet between the stages. Memory: 1 GB per worker at parts of 32 MiB, 2 GB at 256; 3 GB for keys being sorted
 at most; 55 bytes per token of the evaluation sets; and while near duplicates are resolved 1 byte for each
 document and 16 for each copy. Nothing else grows with the corpus, unless it is asked for (`meaning`, `cutting`).
 """

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A shared machine pauses now and then; a test's time says nothing about the code.
-settings.register_profile("stemma", deadline=None)
+# A shared machine pauses now and then; a test's time says nothing about the code. The same code draws the same
+# examples; `pytest --hypothesis-profile search` draws new ones.
+settings.register_profile("stemma", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
 settings.load_profile("stemma")
 
 _ROOT = Path(__file__).resolve().parent.parent

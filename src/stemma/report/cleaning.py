@@ -28,6 +28,7 @@ from stemma.report.record import Record, read_record
 
 _MAX_SAMPLES, _MAX_PARTS = 5, 24
 _MAX_BORDERS, _MAX_CURVES = 16, 6
+_MAX_WORDS = 30
 _SIGN = {"least": "\u2265", "most": "\u2264"}
 _COARSE = PER_DECADE // 5  # bins of a histogram drawn as one
 
@@ -60,6 +61,7 @@ def cleaning(folder: Path) -> Section | None:
         blocks.append(
             Fold("Personal information replaced", [Facts([(plain(k), count(v)) for k, v in redacted])])
         )
+    blocks += _toxic(summary)
     blocks += _rest(summary)
     protocol = ("Cleaning counts", _protocol(summary.record("settings")))
     share = percent(duplicates / documents) if documents else ""
@@ -235,6 +237,38 @@ def _parts(summary: Record, field: str) -> Table | None:
     noun = field.removeprefix("by_")
     caption = f"The largest {_MAX_PARTS} of {count(len(parts))}." if len(parts) > _MAX_PARTS else ""
     return Table([noun, "in", "kept", "share", "characters out"], rows, f"Documents by {noun}", caption)
+
+
+def _toxic(summary: Record) -> list[Block]:
+    """What the word lists met, and how often groups are mentioned near blame."""
+    words, groups = summary.records("toxic_words"), summary.records("mentioned_groups")
+    tables = list[Block]()
+    if words:
+        rows = [
+            [
+                Cell(word.text("phrase")),
+                Cell(plain(word.text("category"))),
+                num(count(word.number("documents"))),
+                num(percent(word.number("share") or 0.0, 2)),
+            ]
+            for word in words[:_MAX_WORDS]
+        ]
+        caption = f"The most frequent {_MAX_WORDS} of {count(len(words))}." if len(words) > _MAX_WORDS else ""
+        tables.append(Table(["phrase", "list", "documents", "share"], rows, "Toxic words", caption))
+    if groups:
+        rows = [
+            [
+                Cell(group.text("group")),
+                num(count(group.number("mentions"))),
+                num(percent(group.number("share") or 0.0, 1)),
+                num(" \u2013 ".join(percent(group.number(end) or 0.0, 1) for end in ("low", "high"))),
+            ]
+            for group in groups[:_MAX_WORDS]
+        ]
+        columns = ["group", "mentions", "near blame", "95 %"]
+        tables.append(Table(columns, rows, "Mentions of groups", "With the 95 % interval of the share."))
+    note = Text("Counted by word lists, in all documents read. Nothing is dropped for them without a limit.")
+    return [Fold("Toxic words and mentions of groups", [note, *tables])] if tables else []
 
 
 def _rest(summary: Record) -> list[Block]:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from stemma.cli import main
 from stemma.corpus.clean import clean
+from stemma.corpus.machine_text import MOST_SEAMS, MOST_SEAMS_OF_CHAIN
 from stemma.corpus.summary import CleanSettings
 from stemma.errors import StemmaError
 
@@ -100,6 +102,31 @@ def test_word_salad_goes_and_the_text_it_was_made_of_stays(tmp_path: Path) -> No
     clean([corpus], tmp_path / "out")
     rules = {name: row["rule"] for name, row in decisions(tmp_path / "out").items()}
     assert rules == {"page": "machine_text", "salad": "machine_text", "prose": None, "text": None}
+
+
+def test_a_chain_of_the_corpus_s_word_pairs_goes_and_its_documents_with_as_many_seams_stay(
+    tmp_path: Path,
+) -> None:
+    draw = random.Random(2)
+    vocabulary = words(1, 300)
+    pool = ["The " * (i % 2) + " ".join(draw.choices(vocabulary, k=12)) for i in range(150)]
+    tales = {f"tale{i}": " ".join(draw.choices(pool, k=30)) for i in range(60)}
+    followers: dict[str, list[str]] = {}
+    for left, right in pairwise(" ".join(tales.values()).split()):
+        followers.setdefault(left, []).append(right)
+    chains: dict[str, str] = {}
+    for i in range(6):
+        chain = [draw.choice(vocabulary)]
+        while len(chain) < 360:
+            chain.append(draw.choice(followers[chain[-1]]))
+        chains[f"chain{i}"] = " ".join(chain)
+    clean([write(tmp_path / "in.jsonl", tales | chains)], tmp_path / "out")
+    seams = measures(tmp_path / "out", "seams")
+    doubtful = {name for name, value in seams.items() if MOST_SEAMS_OF_CHAIN < value <= MOST_SEAMS}
+    assert len(doubtful & set(tales)) > 20
+    assert len(doubtful & set(chains)) > 3
+    dropped = {name: row["measure"] for name, row in decisions(tmp_path / "out").items() if row["rule"]}
+    assert dropped == dict.fromkeys(doubtful & set(chains), "chain_seams")
 
 
 def test_models_give_scores_and_only_a_limit_drops(tmp_path: Path) -> None:

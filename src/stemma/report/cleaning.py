@@ -7,6 +7,8 @@ Reads `cleaning.json` (stemma.corpus.summary.CleaningSummary) and, where the dec
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from stemma.corpus.curves import EDGES, PER_DECADE, broken_at
 from stemma.report.blocks import (
     Block,
@@ -31,6 +33,7 @@ _MAX_BORDERS, _MAX_CURVES = 16, 6
 _MAX_WORDS = 30
 _SIGN = {"least": "\u2265", "most": "\u2264"}
 _COARSE = PER_DECADE // 5  # bins of a histogram drawn as one
+_ONE = int(np.searchsorted(EDGES, 1.0))  # documents without a character have no place on a logarithmic axis
 
 
 def cleaning(folder: Path) -> Section | None:
@@ -177,7 +180,7 @@ def _spreads(summary: Record) -> list[Block]:
     figures: list[Block] = []
     for group in ("zh", "en", "neutral"):
         histogram = _histogram(summary, f"{group}.characters")
-        places = sorted(map(int, histogram))
+        places = sorted(place for place in map(int, histogram) if place > _ONE)
         if len(places) < 3:
             continue
         steps = range(places[0] // _COARSE, places[-1] // _COARSE + 1)

@@ -43,7 +43,7 @@ RECORDS: list[dict[str, Any]] = [
         "id": "c",
         "text": "Un vieux chien dormait près de la lampe oubliée par le gardien.",
         "source": "web",
-        "lang": "fr",
+        "lang": "fr-CA",
     },
 ]
 
@@ -102,7 +102,7 @@ def test_kept_documents_carry_their_text_fields_and_weight(corpus: Path, tmp_pat
     kept = documents(tmp_path / "out")
     assert list(kept) == ["a", "b", "mail", "c"]
     assert kept["a"] == {**RECORDS[0], "lang": "en", "domain": "in", "weight": 3}
-    assert (kept["b"]["lang"], kept["b"]["weight"], kept["c"]["lang"]) == ("zh", 1, "fr")
+    assert (kept["b"]["lang"], kept["b"]["weight"], kept["c"]["lang"]) == ("zh", 1, "fr-CA")
     assert kept["mail"]["text"].endswith("来信请寄<EMAIL>，电话<PHONE>。")
     row = decisions(tmp_path / "out")[5]
     assert [RECORDS[5]["text"][s["start"] : s["end"]] for s in row["spans"]] == [

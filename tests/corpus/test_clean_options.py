@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from stemma.cli import main
+from stemma.corpus import read_documents
 from stemma.corpus.clean import clean
 from stemma.corpus.machine_text import MOST_SEAMS, MOST_SEAMS_OF_CHAIN
 from stemma.corpus.summary import CleanSettings
@@ -149,6 +150,8 @@ def test_models_give_scores_and_only_a_limit_drops(tmp_path: Path) -> None:
         scores[name] for name in bad if name in scores
     )
     assert max(surprise[n] for n in good if n in surprise) < min(surprise[n] for n in bad if n in surprise)
+    documents = read_documents([tmp_path / "out" / "documents"], on_error="refuse")
+    assert {each.id: each.quality for each in documents} == pytest.approx(scores)
     limits = {"low_quality": 0.5}
     dropped = clean([mixed], tmp_path / "strict", CleanSettings(limits=limits, **models))
     assert dict(dropped.by_rule) == {"low_quality": 20}

@@ -5,33 +5,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemma.corpus.weights import FrequencyStep, WeightSettings, draw, rescale, shares, weigh
+from stemma.corpus.weights import FrequencyStep, WeightSettings, draw, rescale, weigh
 from stemma.errors import StemmaError
 
 WEIGHTS = st.lists(st.floats(0, 5), min_size=1, max_size=40)
 
 
-def one(size: int, quality: float, source: str, language: str, chosen: WeightSettings) -> float:
-    return float(weigh(np.array([size]), np.array([quality]), [source], [language], chosen)[0])
+def one(size: int, quality: float, chosen: WeightSettings) -> float:
+    return float(weigh(np.array([size]), np.array([quality]), chosen)[0])
 
 
 def test_the_formula_by_hand() -> None:
     chosen = WeightSettings(
         frequency=(FrequencyStep(1, 1.0), FrequencyStep(3, 2.0), FrequencyStep(100, 0.5)),
-        sources={"book": 3.0},
-        languages={"zh": 0.5},
         max_copies=6.0,
     )
-    assert one(1, 0.5, "web", "en", chosen) == 1
-    assert [one(size, 0.5, "web", "en", chosen) for size in (2, 3, 99, 100, 10**9)] == [1, 2, 2, 0.5, 0.5]
-    assert one(1, 0.75, "web", "en", chosen) == 2
-    assert one(1, 0.25, "web", "en", chosen) == 0.5
-    assert one(1, np.nan, "web", "en", chosen) == 1
-    assert one(1, 0.5, "book", "zh", chosen) == 1.5
-    assert one(3, 0.75, "book", "en", chosen) == 6  # 12 before the cap
-    assert weigh(np.array([3]), None, ["web"], ["en"], chosen).tolist() == [2]
+    assert one(1, 0.5, chosen) == 1
+    assert [one(size, 0.5, chosen) for size in (2, 3, 99, 100, 10**9)] == [1, 2, 2, 0.5, 0.5]
+    assert one(1, 0.75, chosen) == 2
+    assert one(1, 0.25, chosen) == 0.5
+    assert one(1, np.nan, chosen) == 1
+    assert one(3, 1.0, chosen) == 6  # 8 before the cap
+    assert weigh(np.array([3]), None, chosen).tolist() == [2]
     strict = WeightSettings(quality_doubling=0.0)
-    assert one(1, 1.0, "web", "en", strict) == one(1, 0.0, "web", "en", strict) == 1
+    assert one(1, 1.0, strict) == one(1, 0.0, strict) == 1
 
 
 @pytest.mark.parametrize(
@@ -40,7 +37,7 @@ def test_the_formula_by_hand() -> None:
         {"frequency": ()},
         {"frequency": (FrequencyStep(2, 1.0),)},
         {"frequency": (FrequencyStep(1, 1.0), FrequencyStep(1, 2.0))},
-        {"sources": {"web": -1.0}},
+        {"frequency": (FrequencyStep(1, -1.0),)},
         {"quality_doubling": -1.0},
         {"max_copies": 0.0},
     ],
@@ -52,7 +49,7 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict) -> None:
 
 def test_a_group_without_documents_is_refused() -> None:
     with pytest.raises(StemmaError, match="stands for 1 or more"):
-        weigh(np.array([1, 0]), None, ["a", "b"], ["en", "en"])
+        weigh(np.array([1, 0]), None)
 
 
 @given(weights=WEIGHTS, seed=st.integers(0, 2**64 - 1), epochs=st.integers(1, 30))
@@ -88,21 +85,14 @@ def test_a_draw_depends_on_neither_order_nor_shards(weights, seed, epoch, cut, d
 
 @given(seed=st.integers(0, 2**32), epoch=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
-def test_sampled_shares_match_the_weights_within_their_confidence_interval(seed: int, epoch: int) -> None:
+def test_copies_drawn_match_the_weights_within_their_confidence_interval(seed: int, epoch: int) -> None:
     rng = np.random.default_rng(seed)
     n = 4000
-    sources = rng.choice(["web", "book", "code"], n, p=[0.7, 0.2, 0.1])
-    chosen = WeightSettings(sources={"book": 2.5, "code": 0.3})
-    w = weigh(rng.geometric(0.4, n), rng.random(n), sources.tolist(), ["en"] * n, chosen)
+    w = weigh(rng.geometric(0.4, n), rng.random(n))
     copies = draw([f"{seed}/{i}" for i in range(n)], w, seed=seed, epoch=epoch)
-    for source in ("web", "book", "code"):
-        inside = sources == source
-        fraction = w[inside] % 1
-        error = np.sqrt((fraction * (1 - fraction)).sum())
-        # 5 standard errors: 90 draws in this test, a false alarm once in 20,000 runs
-        assert abs(copies[inside].sum() - w[inside].sum()) <= 5 * error + 1e-9
-        spread = 5 * np.sqrt(((w % 1) * (1 - w % 1)).sum()) / w.sum() * 2
-        assert abs(shares(sources.tolist(), copies)[source] - w[inside].sum() / w.sum()) <= spread
+    fraction = w % 1
+    # 5 standard errors: 30 draws in this test, a false alarm once in 60,000 runs
+    assert abs(copies.sum() - w.sum()) <= 5 * np.sqrt((fraction * (1 - fraction)).sum())
 
 
 def test_documents_are_drawn_independently_of_each_other_and_seeds_differ() -> None:
@@ -143,8 +133,3 @@ def test_an_epoch_that_cannot_be_filled_and_weights_that_are_none_are_refused() 
         draw(["a", "b"], np.array([1.0]), seed=0, epoch=0)
     with pytest.raises(StemmaError):
         draw(["a"], np.array([1.0]), seed=0, epoch=-1)
-
-
-def test_shares_are_of_the_total_largest_first() -> None:
-    assert list(shares(["a", "b", "b"], np.array([1, 1, 2])).items()) == [("b", 0.75), ("a", 0.25)]
-    assert shares([], np.array([], np.int64)) == {}

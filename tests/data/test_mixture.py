@@ -3,7 +3,6 @@
 import itertools
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +12,17 @@ from hypothesis import strategies as st
 from stemma.config import parse, plain
 from stemma.corpus.read import read_documents
 from stemma.data.causal import tokenize_documents
-from stemma.data.mixture import MAX_LABELS, OTHERS, DocumentFacts, Mixture, Planner, Share, Tally, table
+from stemma.data.mixture import (
+    MAX_LABELS,
+    OTHERS,
+    DocumentFacts,
+    DocumentWeight,
+    Mixture,
+    Planner,
+    Share,
+    Tally,
+    table,
+)
 from stemma.errors import StemmaError
 from stemma.train.pretrain import PretrainData
 
@@ -39,6 +48,7 @@ def facts(number: int, rng: np.random.Generator, weights: bool = False) -> Docum
         lang=[LANGS[i] for i in rng.choice(2, number)],
         domain=[None] * number,
         weight=[float(w) for w in rng.choice([1, 3, 200], number)] if weights else [None] * number,
+        quality=[(None, 0.25, 0.5, 1.0)[i] for i in rng.choice(4, number)],
     )
 
 
@@ -47,7 +57,7 @@ def chosen(found: DocumentFacts, rows: np.ndarray) -> DocumentFacts:
 
 
 def plain_columns(found: DocumentFacts) -> dict[str, list]:
-    return {name: getattr(found, name) for name in ("ids", "source", "lang", "domain", "weight")}
+    return {name: getattr(found, name) for name in ("ids", "source", "lang", "domain", "weight", "quality")}
 
 
 def drawn(
@@ -97,7 +107,7 @@ def test_what_is_not_named_shares_the_rest_in_its_own_proportions() -> None:
     shares=st.lists(st.floats(0.01, 1), min_size=3, max_size=3),
     lang=st.floats(0.05, 0.95),
     run=st.floats(0.05, 0.999),
-    scheme=st.sampled_from(["ignore", "frequency", "given"]),
+    scheme=st.sampled_from(["ignore", "frequency", "quality", "given"]),
 )
 @settings(max_examples=40, deadline=None)
 def test_the_cap_holds_and_the_run_is_filled_whatever_is_asked(
@@ -106,7 +116,7 @@ def test_the_cap_holds_and_the_run_is_filled_whatever_is_asked(
     shares: list[float],
     lang: float,
     run: float,
-    scheme: Literal["ignore", "frequency", "given"],
+    scheme: DocumentWeight,
 ) -> None:
     rng = np.random.default_rng(seed)
     sizes, found = rng.integers(1, 300, 400), facts(400, rng, weights=True)
@@ -154,16 +164,19 @@ def test_copies_do_not_depend_on_order_or_batches() -> None:
 def test_document_weights_count_by_the_steps_or_as_they_are() -> None:
     rng = np.random.default_rng(4)
     sizes, found = np.full(15000, 10), facts(15000, rng, weights=True)
-    weights = np.array(found.weight)
+    weights, qualities = np.array(found.weight), np.array(found.quality)
 
-    def mean(scheme: Literal["ignore", "frequency", "given"], weight: float) -> float:
+    def mean(scheme: DocumentWeight, weight: float, quality: float | None = None) -> float:
         mixture = Mixture(document_weight=scheme, max_epochs=100)
         copies, _ = drawn(mixture, found, sizes, 300_000)
-        return float(copies[weights == weight].mean())
+        return float(copies[(weights == weight) & ((quality is None) | (qualities == quality))].mean())
 
     assert mean("ignore", 3) == pytest.approx(mean("ignore", 1), rel=0.05)
     assert mean("frequency", 3) == pytest.approx(1.25 * mean("frequency", 1), rel=0.05)
     assert mean("frequency", 200) == pytest.approx(mean("frequency", 1), rel=0.05)
+    assert mean("quality", 1, 1.0) == pytest.approx(8 * mean("quality", 1, 0.25), rel=0.1)
+    assert mean("quality", 3, 0.25) == pytest.approx(1.25 * mean("quality", 1, 0.25), rel=0.1)
+    assert mean("frequency", 1, 1.0) == pytest.approx(mean("frequency", 1, 0.25), rel=0.05)
     assert mean("given", 200) == pytest.approx(200 / 3 * mean("given", 3), rel=0.2)
 
 
@@ -211,9 +224,8 @@ def test_a_recipe_without_a_mixture_reads_back_as_before() -> None:
 def test_names_beyond_the_limit_are_counted_together_unless_asked_for() -> None:
     number = MAX_LABELS + 50
     names = [f"s{i}" for i in range(number)]
-    found = DocumentFacts(
-        ids=names, source=[*names], lang=[None] * number, domain=[None] * number, weight=[None] * number
-    )
+    none = [None] * number
+    found = DocumentFacts(ids=names, source=[*names], lang=none, domain=none, weight=none, quality=none)
     tally = Tally(Mixture(source={names[-1]: 0.5}))
     tally.add(found, np.ones(number, np.int64), np.ones(number, np.int64))
     rows = {row.name: row for row in tally.shares() if row.label == "source"}
@@ -269,18 +281,23 @@ def test_mixed_shards_are_reused_until_the_mixture_or_the_run_changes(tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_only_a_positive_finite_number_is_a_weight(tmp_path: Path, suffix: str) -> None:
-    values = [2, 0.5, None, 0, -1] if suffix == "parquet" else [2, 0.5, None, 0, -1, True, "3", [1], 10**400]
+def test_only_a_positive_finite_number_is_a_weight_and_only_a_probability_a_quality(
+    tmp_path: Path, suffix: str
+) -> None:
+    values = [2, 0.5, 1, 0, None, -1, float("nan")]
     path = tmp_path / f"a.{suffix}"
     if suffix == "parquet":
         import pyarrow.parquet
 
-        columns = {"text": ["x"] * len(values), "weight": pyarrow.array(values, pyarrow.float64())}
+        column = pyarrow.array(values, pyarrow.float64())
+        columns = {"text": ["x"] * len(values), "weight": column, "quality": column}
         pyarrow.parquet.write_table(pyarrow.table(columns), path)
     else:
-        path.write_text("".join(json.dumps({"text": "x", "weight": value}) + "\n" for value in values))
-    found = [document.weight for document in read_documents(path)]
-    assert found == [2.0, 0.5, *[None] * (len(values) - 2)]
+        values = [*values[:-1], True, "3", [1], 10**400]
+        records = ({"text": "x", "weight": value, "quality": value} for value in values)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    found = [(document.weight, document.quality) for document in read_documents(path)]
+    assert found == [(2, None), (0.5, 0.5), (1, 1), (None, 0), *[(None, None)] * (len(values) - 4)]
 
 
 def test_a_run_draws_its_mixture_for_all_of_its_steps(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ class Document:
     as in reports (its own field, else the file's name without endings); `lang` and `licence` are what the
     record says, None when it says nothing. `weight` is the record's own where that is a positive finite number: in
     what `stemma clean` writes, how many documents this one stands for; anything else by that name says nothing.
+    `quality` is the record's own where that is a probability: the score of `stemma clean --quality-model`.
     """
 
     id: str
@@ -20,3 +21,4 @@ class Document:
     licence: str | None = None
     domain: str = ""
     weight: float | None = None
+    quality: float | None = None

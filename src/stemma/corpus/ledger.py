@@ -71,11 +71,14 @@ def write_part(job: Job, index: int) -> None:
         columns["lang"] = [
             said or found for said, found in zip(columns.pop("said"), columns["lang"], strict=True)
         ]
+        values = numbers_of(job, corpus, index)
+        if job.settings.quality_model is not None:
+            columns["quality"] = values[:, MEASURES.index("quality")].tolist()
         _write_documents(job, name, columns, fates)
         _write_table(job, DECISIONS, name, _decisions(columns, edits, fates))
         rows = [fate.row for fate in fates]
         measured = {"id": [columns["id"][row] for row in rows]}
-        values = numbers_of(job, corpus, index)[rows]
+        values = values[rows]
         groups = part.numbers("group")[rows]
         measured["group"] = [GROUPS[group] for group in groups]
         _write_table(job, MEASURED, name, measured | dict(zip(MEASURES, values.T, strict=True)))
@@ -183,6 +186,8 @@ def _write_documents(job: Job, name: str, columns: dict[str, list[Any]], fates: 
     for column in ("id", "source", "lang", "domain", "licence"):
         table[column] = [columns[column][fate.row] for fate in kept]
     table["weight"] = np.array([fate.weight for fate in kept], np.int64)
+    if "quality" in columns:
+        table["quality"] = np.array([columns["quality"][fate.row] for fate in kept], np.float32)
     if job.settings.format == "parquet":
         _write_table(job, DOCUMENTS, name, table)
         return

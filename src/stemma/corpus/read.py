@@ -6,7 +6,7 @@ A record that cannot be used stops the reading (`on_error="refuse"`) or is count
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -39,7 +39,7 @@ _READ_BYTES = 4 << 20  # read at a time where one document after another is want
 _EXAMPLES = 20
 _PARQUET_ROWS = 1024  # rows made into Python values at a time
 _TEXT_FIELDS = ("id", "source", "lang", "licence", "domain")
-_FIELDS = ("text", *_TEXT_FIELDS, "weight")
+_FIELDS = ("text", *_TEXT_FIELDS, "weight", "quality")
 
 
 @dataclass
@@ -195,7 +195,8 @@ def _document(row: _Row, file: InputFile) -> Document:
         lang=lang,
         licence=licence,
         domain=domain or file.domain,
-        weight=_weight(row.fields.get("weight")),
+        weight=_number(row.fields.get("weight"), lambda number: 0 < number < math.inf),
+        quality=_number(row.fields.get("quality"), lambda number: 0 <= number <= 1),
     )
 
 
@@ -213,15 +214,15 @@ def _optional_text(row: _Row, key: str) -> str | None:
     )
 
 
-def _weight(value: object) -> float | None:
-    """A positive finite number; other data may mean other things by the name, and is left alone."""
+def _number(value: object, is_meant: Callable[[float], bool]) -> float | None:
+    """A number that can be meant; other data may mean other things by the name, and is left alone."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
     except OverflowError:  # an integer beyond the range of floats
         return None
-    return number if 0 < number < math.inf else None
+    return number if is_meant(number) else None
 
 
 def _refuse_broken_unicode(row: _Row, key: str, text: str) -> None:

@@ -3,14 +3,14 @@
 Baichuan 2 (Yang et al. 2023, arXiv 2309.10305, section 2.1) samples by frequency and quality; FineWeb-2
 (Penedo et al. 2025, arXiv 2506.20920) repeats a document by the size of its group of copies. Here
 
-    min(max_copies, source * language * frequency(size) * 2 ** ((quality - reference) / doubling)),
+    min(max_copies, frequency(size) * 2 ** ((quality - reference) / doubling)),
 
 where `size` is the number of documents the kept one stands for. A weight is the mean number of copies in an
 epoch.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ class FrequencyStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightSettings:
-    """How weights are made; by default from frequency and quality, sources and languages being alike."""
+    """How weights are made. Sources and languages have their shares by `data.mixture`."""
 
     frequency: tuple[FrequencyStep, ...] = (
         FrequencyStep(1, 1.0),
@@ -45,9 +45,6 @@ class WeightSettings:
     """The quality that neither raises nor lowers a weight; documents without one have this."""
     quality_doubling: float = 0.25
     """So much more quality doubles the weight; a small number is a strict taste. 0 leaves quality out."""
-    sources: Mapping[str, float] = field(default_factory=dict)
-    """Multipliers; a source that is not named has 1."""
-    languages: Mapping[str, float] = field(default_factory=dict)
     max_copies: float = 4.0
     """No document is repeated more often in an epoch (Muennighoff et al. 2023, arXiv 2305.16264: up to about
     4 repetitions are worth as much as new text)."""
@@ -56,13 +53,8 @@ class WeightSettings:
         sizes = [step.size for step in self.frequency]
         if not sizes or sizes[0] != 1 or sizes != sorted(set(sizes)):
             raise StemmaError(f"the sizes of 'frequency' are {sizes}; give rising ones that begin with 1")
-        factors = [
-            *(step.factor for step in self.frequency),
-            *self.sources.values(),
-            *self.languages.values(),
-        ]
-        if any(not 0 <= factor < np.inf for factor in factors):
-            raise StemmaError("frequency factors and multipliers must be 0 or more and finite")
+        if any(not 0 <= step.factor < np.inf for step in self.frequency):
+            raise StemmaError("frequency factors must be 0 or more and finite")
         if not 0 <= self.quality_doubling < np.inf or not np.isfinite(self.quality_reference):
             raise StemmaError("quality_doubling must be 0 or more, and quality_reference a number")
         if not 0 < self.max_copies < np.inf:
@@ -72,8 +64,6 @@ class WeightSettings:
 def weigh(
     cluster_sizes: npt.NDArray[np.int64],
     quality: npt.NDArray[np.floating] | None,
-    sources: Sequence[str],
-    languages: Sequence[str],
     settings: WeightSettings = WeightSettings(),
 ) -> Floats:
     """(n,) weights of n kept documents; `quality` (n,) is a probability, nan where unknown, None where never
@@ -93,9 +83,6 @@ def weigh(
         gain = np.where(np.isnan(quality), 0.0, quality - settings.quality_reference)
         # 60 doublings either way are beyond any cap, and stay finite.
         weights = weights * np.exp2(np.clip(gain / settings.quality_doubling, -60, 60))
-    for names, multipliers in ((sources, settings.sources), (languages, settings.languages)):
-        if multipliers:
-            weights = weights * np.array([multipliers.get(name, 1.0) for name in names], np.float64)
     return np.minimum(weights, settings.max_copies)
 
 
@@ -148,13 +135,3 @@ def draw(ids: Sequence[str], weights: Floats, *, seed: int, epoch: int) -> npt.N
     part = weights - whole
     extra = np.floor(part * (epoch + 1) + start) - np.floor(part * epoch + start)
     return (whole + extra).astype(np.int64)
-
-
-def shares(
-    labels: Sequence[str], sizes: npt.NDArray[np.floating] | npt.NDArray[np.int64]
-) -> dict[str, float]:
-    """Share of the total of `sizes` (tokens times copies, say) by label, largest first."""
-    names, index = np.unique(np.asarray(labels, object).astype(str), return_inverse=True)
-    totals = np.bincount(index, weights=sizes, minlength=len(names))
-    whole = max(float(totals.sum()), np.finfo(np.float64).tiny)
-    return {str(names[i]): float(totals[i]) / whole for i in np.argsort(-totals, kind="stable")}

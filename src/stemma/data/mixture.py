@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.config import suggest
-from stemma.corpus.weights import Floats, WeightSettings, draw, rescale, weigh
+from stemma.corpus.weights import Floats, draw, rescale, weigh
 from stemma.errors import StemmaError
 
 Label = Literal["source", "lang", "domain"]
+DocumentWeight = Literal["ignore", "frequency", "quality", "given"]
 LABELS: tuple[Label, ...] = ("source", "lang", "domain")
 NO_LABEL, OTHERS = "(none)", "(others)"
 MAX_LABELS = 1000  # names counted one by one; sources can be as many as pages
@@ -42,10 +43,11 @@ class Mixture:
     source: Mapping[str, float] = field(default_factory=dict)
     lang: Mapping[str, float] = field(default_factory=dict)
     domain: Mapping[str, float] = field(default_factory=dict)
-    document_weight: Literal["ignore", "frequency", "given"] = "ignore"
+    document_weight: DocumentWeight = "ignore"
     """What a document's field `weight` does. "frequency": it is the size of its group of copies, and counts
-    by the steps of stemma.corpus.weights; "given": the mean number of copies is proportional to it. Documents
-    without have 1."""
+    by the steps of stemma.corpus.weights; "quality": the same, doubled for every quarter that its field `quality`
+    is above a half and halved for every quarter below, as Baichuan 2 weighs; "given": the mean number of copies
+    is proportional to it. Documents without have a weight of 1 and a quality of a half."""
     max_epochs: int = 4
     """No document is seen more often in the run."""
     seed: int = 0
@@ -81,6 +83,7 @@ class DocumentFacts:
     lang: list[str | None]
     domain: list[str | None]
     weight: list[float | None]
+    quality: list[float | None]
 
     def labels(self, label: Label) -> list[str | None]:
         """One label of every document."""
@@ -224,7 +227,7 @@ class Planner:
             for label in LABELS
             for asked in (self.mixture.asked(label),)
         ]
-        own = _own_weights(facts.weight, self.mixture.document_weight).tolist()
+        own = _own_weights(facts, self.mixture.document_weight).tolist()
         return [_Group(*row) for row in zip(*columns, own, strict=True)]
 
     def _refuse_unknown_names(self) -> None:
@@ -264,13 +267,15 @@ def _column(mixture: Mixture, label: Label, groups: Sequence[_Group]) -> _Column
     return _Column(index, np.array(shares, np.float64))
 
 
-def _own_weights(weights: Sequence[float | None], scheme: str) -> Floats:
+def _own_weights(facts: DocumentFacts, scheme: DocumentWeight) -> Floats:
+    """(n,) with 8 binary digits, so that few differ."""
     if scheme == "ignore":
-        return np.ones(len(weights))
-    given = np.array([1.0 if weight is None else weight for weight in weights], np.float64)
-    if scheme == "frequency":
+        return np.ones(len(facts.ids))
+    given = np.array([1.0 if weight is None else weight for weight in facts.weight], np.float64)
+    if scheme != "given":
         sizes = np.clip(given, 1, 2**62).astype(np.int64)
-        return weigh(sizes, None, [""] * len(sizes), [""] * len(sizes), WeightSettings())
+        quality = np.array(facts.quality, np.float64) if scheme == "quality" else None
+        given = weigh(sizes, quality)
     mantissa, exponent = np.frexp(np.clip(given, 2.0**-60, 2.0**60))
     return np.ldexp(np.round(mantissa * 256) / 256, exponent)
 

@@ -69,7 +69,7 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
     ids: list[np.ndarray] = []
     lengths: list[int] = []
     num_bytes: list[int] = []
-    facts = DocumentFacts(ids=[], source=[], lang=[], domain=[], weight=[])
+    facts = DocumentFacts(ids=[], source=[], lang=[], domain=[], weight=[], quality=[])
     found = chain.from_iterable(map(read_piece, part.pieces))
     for documents in batches(usable(found, "refuse", BadRecords()), _BATCH_CHARACTERS):
         texts = [document.text for document in documents]
@@ -87,6 +87,7 @@ def tokenize_part(tokenizer: "Tokenizer", part: Part) -> TokenizedPart:
             framed.append(tokenizer.eos_id)
             facts.ids.append(document.id)
             facts.weight.append(document.weight)
+            facts.quality.append(document.quality)
             for label in LABELS:
                 facts.labels(label).append(getattr(document, label) or None)
         ids.append(np.array(framed, np.int32))

@@ -130,6 +130,22 @@ def test_a_chain_of_the_corpus_s_word_pairs_goes_and_its_documents_with_as_many_
     assert dropped == dict.fromkeys(doubtful & set(chains), "chain_seams")
 
 
+def test_other_languages_go_unless_undetermined_and_a_broken_limit_comes_first(tmp_path: Path) -> None:
+    texts = {
+        "zh": "清晨的港口还没有醒来，补网的人已经开始干活，谁也没有提起那场风暴。老灯塔的守夜人忘了熄灯。",
+        "en": "The quiet harbour woke before the sun, and men who mended nets were already at work on the quay.",
+        "loop": "The quiet harbour woke before the sun. " * 40,
+        "code": "for i in range(n):\n    x[i] = y[i] + z[i]\n    if x[i] > 0:\n        k += 1\n",
+    }
+    clean(
+        [write(tmp_path / "in.jsonl", texts)],
+        tmp_path / "out",
+        CleanSettings(languages=("zh",), repair=False),
+    )
+    rules = {name: row["rule"] for name, row in decisions(tmp_path / "out").items()}
+    assert rules == {"zh": None, "en": "language", "loop": "repetition_ngrams", "code": None}
+
+
 def test_models_give_scores_and_only_a_limit_drops(tmp_path: Path) -> None:
     good = {f"g{i}": sentences(100 + i, 4) for i in range(150)}
     bad = {f"b{i}": " ".join(words(7, 4000)[i * 20 : i * 20 + 40]) + " zz qq xx" for i in range(150)}

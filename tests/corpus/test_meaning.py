@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from dataclasses import replace
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from stemma.cli import main
 from stemma.corpus import meaning
 from stemma.corpus.clean import DECISIONS_FILE, WaitingForRanksError, clean
+from stemma.corpus.semantic import SemanticSettings
 from stemma.corpus.summary import CleanSettings
 from stemma.errors import StemmaError
 
@@ -136,6 +138,15 @@ def test_the_result_does_not_depend_on_the_part_size(corpus: Path, alone: Path, 
     assert len(list((tmp_path / "out" / "documents").iterdir())) == 1
     assert decisions(tmp_path / "out") == decisions(alone)
     assert documents(tmp_path / "out") == documents(alone)
+
+
+def test_clusters_too_large_to_compare_whole_are_counted(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meaning, "SemanticSettings", partial(SemanticSettings, max_cluster=20))
+    cut = clean([corpus], tmp_path / "out", SETTINGS).num_cut_clusters
+    assert cut is not None
+    assert cut > 0
 
 
 def test_ranks_and_small_groups_write_the_same_bytes(

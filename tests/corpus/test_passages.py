@@ -166,11 +166,6 @@ def test_borders_of_parts_and_slices_change_nothing(documents: Documents, random
         assert np.array_equal(column, np.concatenate(parts_of_it))
 
 
-def test_repetitions_inside_a_document_can_be_left_alone() -> None:
-    links = Links(*(np.array(column) for column in ([3, 3, 4], [9, 9, 0], [3, 1, 1], [0, 5, 7])))
-    assert [column.tolist() for column in links.across()] == [[3, 4], [9, 0], [1, 1], [5, 7]]
-
-
 def bytes_of(texts: list[str]) -> tuple[Array, Array]:
     encoded = [text.encode() for text in texts]
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in encoded])]).astype(np.int64)

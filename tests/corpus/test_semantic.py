@@ -1,8 +1,8 @@
 """Clusters and semantic duplicates of vectors: against a plain reference, and independent of blocks and
 parts."""
 
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemma.corpus.semantic import (
+    Assignment,
+    Duplicates,
     SemanticSettings,
     VectorFiles,
     assign,
     default_clusters,
     duplicates_of,
+    members_of,
+    merge,
     seeded_sample,
-    semantic_clusters,
     train_centroids,
 )
 from stemma.errors import StemmaError
@@ -44,11 +47,33 @@ def stored(folder: Path, vectors: np.ndarray, *cuts: int) -> VectorFiles:
     return VectorFiles(paths)
 
 
-def reference(vectors: np.ndarray, order: list[int], eps: float) -> dict[int, int]:
+class Found(NamedTuple):
+    centroids: np.ndarray
+    assignment: Assignment
+    duplicates: Duplicates
+
+
+def find(
+    vectors: VectorFiles,
+    chosen: SemanticSettings,
+    documents: np.ndarray | None = None,
+    num_clusters: int | None = None,
+) -> Found:
+    """The three steps one after the other; documents that are not named have no cluster."""
+    numbers = np.arange(len(vectors)) if documents is None else documents
+    centroids = train_centroids(vectors, numbers, num_clusters or default_clusters(len(numbers)))
+    cluster, cosine = np.full(len(vectors), -1, np.int32), np.zeros(len(vectors), np.float32)
+    cluster[numbers], cosine[numbers] = assign(vectors.take(numbers), centroids)
+    own = members_of(cluster, len(centroids))
+    found = merge(duplicates_of(vectors, members, cosine[members], chosen) for members in own)
+    return Found(centroids, Assignment(cluster, cosine), found)
+
+
+def reference(vectors: np.ndarray, eps: float) -> dict[int, int]:
     """{document that goes: first document that stays and is close}."""
     exact, kept, gone = vectors.astype(np.float64), list[int](), dict[int, int]()
     products = exact @ exact.T
-    for i in order:
+    for i in range(len(vectors)):
         close = [j for j in kept if products[i, j] >= 1 - eps]
         if close:
             gone[i] = close[0]
@@ -58,18 +83,16 @@ def reference(vectors: np.ndarray, order: list[int], eps: float) -> dict[int, in
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from([13, 64, 1000]), st.sampled_from(["first", "hardest"]))
+@given(st.integers(0, 1000), st.sampled_from([13, 64, 1000]))
 def test_duplicates_are_those_of_the_plain_definition(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, block: int, keep: str
+    tmp_path_factory: pytest.TempPathFactory, seed: int, block: int
 ) -> None:
     vectors = make_vectors(seed)
     files = stored(tmp_path_factory.mktemp("v"), vectors, 100)
     members, cosine = np.arange(len(vectors)), (vectors @ vectors[0]).astype(np.float32)
-    order = np.lexsort((members, cosine)).tolist() if keep == "hardest" else members.tolist()
     for eps in (0.02, 0.1, 0.5):
-        chosen = SemanticSettings(eps=eps, block=block, keep=keep)  # type: ignore[arg-type]
-        found = duplicates_of(files, members, cosine, chosen)
-        expected = reference(vectors, order, eps)
+        found = duplicates_of(files, members, cosine, SemanticSettings(eps=eps, block=block))
+        expected = reference(vectors, eps)
         assert dict(zip(found.document.tolist(), found.twin.tolist(), strict=True)) == expected
         assert (np.diff(found.document) > 0).all()
         products = np.einsum("ij,ij->i", vectors[found.document], vectors[found.twin])
@@ -79,10 +102,10 @@ def test_duplicates_are_those_of_the_plain_definition(
 
 def test_the_result_depends_neither_on_blocks_nor_on_the_cut_into_parts(tmp_path: Path) -> None:
     vectors = make_vectors(3)
-    wanted = semantic_clusters(stored(tmp_path, vectors), SemanticSettings(eps=0.05))
+    wanted = find(stored(tmp_path, vectors), SemanticSettings(eps=0.05))
     assert len(wanted.duplicates.document) > 30
     for cuts, block in (((7, 7, 200), 5), ((299,), 77)):
-        found = semantic_clusters(stored(tmp_path, vectors, *cuts), SemanticSettings(eps=0.05, block=block))
+        found = find(stored(tmp_path, vectors, *cuts), SemanticSettings(eps=0.05, block=block))
         assert found.centroids.tobytes() == wanted.centroids.tobytes()
         for mine, other in zip(
             (*found.assignment, *found.duplicates), (*wanted.assignment, *wanted.duplicates), strict=True
@@ -106,9 +129,8 @@ def test_clusters_find_the_topics(tmp_path: Path) -> None:
     topic = np.repeat(np.arange(4), 50)
     vectors = np.eye(4, 40)[topic] + 0.05 * draw.standard_normal((200, 40))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    found = semantic_clusters(stored(tmp_path, vectors), SemanticSettings(num_clusters=4, eps=0.0))
-    assert sorted(found.sizes.tolist()) == [50] * 4
-    assert (found.size_of == 50).all()
+    found = find(stored(tmp_path, vectors), SemanticSettings(eps=0.0), num_clusters=4)
+    assert np.bincount(found.assignment.cluster).tolist() == [50] * 4
     assert len(set(zip(found.assignment.cluster.tolist(), topic.tolist(), strict=True))) == 4
 
 
@@ -118,28 +140,23 @@ def test_zero_vectors_and_left_out_documents_have_no_cluster_and_no_twin(tmp_pat
     vectors[1] = vectors[0]
     vectors[8] = vectors[7] = vectors[9]
     chosen = np.setdiff1d(np.arange(len(vectors)), [0, 7])
-    found = semantic_clusters(stored(tmp_path, vectors), SemanticSettings(eps=0.01), chosen)
+    found = find(stored(tmp_path, vectors), SemanticSettings(eps=0.01), chosen)
     assert found.assignment.cluster[[0, 4, 5, 6, 7]].tolist() == [-1] * 5
-    assert found.size_of[4] == 0
     assert not {0, 1, 4, 5, 6, 7, 8} & set(found.duplicates.document.tolist())
     assert found.duplicates.twin[found.duplicates.document == 9].tolist() == [8]
-    assert found.sizes.sum() == len(chosen) - 3
 
 
-def test_a_giant_cluster_is_cut_and_reported_and_copies_are_still_found(tmp_path: Path) -> None:
+def test_a_giant_cluster_is_cut_and_copies_are_still_found(tmp_path: Path) -> None:
     vectors = make_vectors(5)
     vectors[150:] = vectors[:150]
-    whole = SemanticSettings(num_clusters=1, eps=0.0001)
-    found = semantic_clusters(stored(tmp_path, vectors), replace(whole, max_cluster=50))
-    assert found.giants.tolist() == [0]
-    assert semantic_clusters(stored(tmp_path, vectors), whole).giants.tolist() == []
+    found = find(stored(tmp_path, vectors), SemanticSettings(eps=0.0001, max_cluster=50), num_clusters=1)
     assert 140 <= len(found.duplicates.document) <= 150
 
 
 def test_chains_do_not_empty_a_cluster(tmp_path: Path) -> None:
     angles = 0.3 * np.arange(12)
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    found = semantic_clusters(stored(tmp_path, vectors), SemanticSettings(num_clusters=1, eps=0.05))
+    found = find(stored(tmp_path, vectors), SemanticSettings(eps=0.05), num_clusters=1)
     assert found.duplicates.document.tolist() == [1, 3, 5, 7, 9, 11]
 
 
@@ -153,10 +170,10 @@ def test_the_sample_depends_on_seed_and_numbers_alone() -> None:
 
 
 def test_nothing_and_copies_only_give_few_clusters(tmp_path: Path) -> None:
-    empty = semantic_clusters(stored(tmp_path, np.zeros((0, 8), np.float32)))
+    empty = find(stored(tmp_path, np.zeros((0, 8), np.float32)), SemanticSettings())
     assert len(empty.duplicates.document) == len(empty.centroids) == 0
     same = np.tile(np.eye(1, 8, dtype=np.float32), (30, 1))
-    found = semantic_clusters(stored(tmp_path, same), SemanticSettings(num_clusters=5))
+    found = find(stored(tmp_path, same), SemanticSettings(), num_clusters=5)
     assert len(found.centroids) == 1
     assert found.duplicates.twin.tolist() == [0] * 29
     assert default_clusters(0) == 1
@@ -188,6 +205,6 @@ def test_bad_files_and_settings_are_named(tmp_path: Path) -> None:
         VectorFiles([tmp_path / "whole.npy"])
     with pytest.raises(StemmaError, match=r"b.npy: vectors have 5 numbers"):
         VectorFiles([tmp_path / "a.npy", tmp_path / "b.npy"])
-    for wrong in ({"eps": 1.5}, {"keep": "last"}, {"block": 0}):
+    for wrong in ({"eps": 1.5}, {"block": 0}, {"max_cluster": 1}):
         with pytest.raises(StemmaError, match=next(iter(wrong))):
             SemanticSettings(**wrong)  # type: ignore[arg-type]

@@ -49,11 +49,6 @@ class Links(NamedTuple):
     sources: Numbers
     source_positions: Numbers
 
-    def across(self) -> "Links":
-        """Those between two documents: without what a document repeats of itself."""
-        apart = self.documents != self.sources
-        return Links(*(column[apart] for column in self))
-
     def between(self, start: int, stop: int) -> "Links":
         """Those of the documents with numbers in [start, stop)."""
         first, last = np.searchsorted(self.documents, (start, stop))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ from stemma.errors import StemmaError
 Numbers = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
-_NO_CLUSTER = -1
 _TILE = 128  # partners compared at once
 _CHUNK = 64  # dimensions between two looks at whether it is worth going on
 _SLACK = 1e-4  # more than float32 sums can err
@@ -41,11 +40,6 @@ class SemanticSettings:
     eps: float = 0.1
     """A document goes when its cosine with one that stays is at least 1 - eps. It belongs to the embedder:
     0.1 to random indexing, 0.01 is the usual value of contextual embeddings."""
-    num_clusters: int = 0
-    """Clusters; 0 takes `default_clusters`."""
-    keep: Literal["first", "hardest"] = "first"
-    """Of two duplicates stays the first in input order, or the one that is further from the centroid."""
-    seed: int = 0
     block: int = 4096
     """Documents of a cluster compared at once. It does not change the result."""
     max_cluster: int = 1 << 17
@@ -55,9 +49,7 @@ class SemanticSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.eps < 1:
             raise StemmaError(f"eps is {self.eps}; give a distance from 0 to below 1")
-        if self.keep not in ("first", "hardest"):
-            raise StemmaError(f"keep is {self.keep!r}; give 'first' or 'hardest'")
-        for name, least in (("num_clusters", 0), ("seed", 0), ("block", 1), ("max_cluster", 2)):
+        for name, least in (("block", 1), ("max_cluster", 2)):
             if getattr(self, name) < least:
                 raise StemmaError(f"{name} is {getattr(self, name)}; give a whole number from {least}")
 
@@ -75,24 +67,6 @@ class Duplicates(NamedTuple):
     document: Numbers
     twin: Numbers
     cosine: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class SemanticClusters:
-    """The whole result."""
-
-    centroids: Vectors
-    assignment: Assignment
-    sizes: Numbers
-    """(num_clusters,) documents of each cluster."""
-    duplicates: Duplicates
-    giants: Numbers
-    """Clusters above `max_cluster`, in which pairs may have been missed."""
-
-    @property
-    def size_of(self) -> Numbers:
-        """(n,) documents in the cluster of each document; 0 without one."""
-        return np.append(self.sizes, 0)[self.assignment.cluster]
 
 
 class VectorFiles:
@@ -250,7 +224,7 @@ def _unit_rows(means: Any) -> Any:
 
 def assign(vectors: Vectors, centroids: Vectors) -> Assignment:
     """The nearest centroid of each vector, the first of equals."""
-    cluster = np.full(len(vectors), _NO_CLUSTER, np.int32)
+    cluster = np.full(len(vectors), -1, np.int32)
     cosine = np.zeros(len(vectors), np.float32)
     _assign(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(centroids.T), cluster, cosine)
     return Assignment(cluster, cosine)
@@ -282,11 +256,7 @@ def duplicates_of(
     runs = [np.arange(len(members))]
     if len(members) > settings.max_cluster:
         runs = np.array_split(np.lexsort((members, cosine)), -(-len(members) // settings.max_cluster))
-    found = [
-        _duplicates_of_run(vectors, _in_order(members[run], cosine[run], settings.keep), settings)
-        for run in runs
-    ]
-    return merge(found)
+    return merge(_duplicates_of_run(vectors, np.sort(members[run]), settings) for run in runs)
 
 
 def merge(found: Iterable[Duplicates]) -> Duplicates:
@@ -295,10 +265,6 @@ def merge(found: Iterable[Duplicates]) -> Duplicates:
     columns = [np.concatenate(parts) for parts in zip(empty, *found, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return Duplicates(*(column[order] for column in columns))
-
-
-def _in_order(members: Numbers, cosine: npt.NDArray[np.float32], keep: str) -> Numbers:
-    return members[np.lexsort((members, cosine))] if keep == "hardest" else np.sort(members)
 
 
 def _duplicates_of_run(vectors: VectorFiles, members: Numbers, settings: SemanticSettings) -> Duplicates:
@@ -370,31 +336,6 @@ def _compare(block, twin, cosine, others, numbers, same, threshold):  # type: ig
                 if exact >= threshold:
                     twin[i], cosine[i] = numbers[j], exact
                     break
-
-
-def semantic_clusters(
-    vectors: VectorFiles, settings: SemanticSettings | None = None, documents: Numbers | None = None
-) -> SemanticClusters:
-    """All three steps in one process, over all documents or the ascending `documents`; the others have no
-    cluster.
-
-    Memory: 24 bytes per document beside one cluster.
-    """
-    settings = settings or SemanticSettings()
-    chosen = np.arange(len(vectors)) if documents is None else np.asarray(documents, np.int64)
-    centroids = train_centroids(
-        vectors, chosen, settings.num_clusters or default_clusters(len(chosen)), seed=settings.seed
-    )
-    cluster, cosine = np.full(len(vectors), _NO_CLUSTER, np.int32), np.zeros(len(vectors), np.float32)
-    for start in range(0, len(chosen), settings.block):
-        numbers = chosen[start : start + settings.block]
-        cluster[numbers], cosine[numbers] = assign(vectors.take(numbers), centroids)
-    sizes = np.bincount(cluster[cluster >= 0], minlength=len(centroids))
-    found = [
-        duplicates_of(vectors, own, cosine[own], settings) for own in members_of(cluster, len(centroids))
-    ]
-    giants = np.flatnonzero(sizes > settings.max_cluster)
-    return SemanticClusters(centroids, Assignment(cluster, cosine), sizes, merge(found), giants)
 
 
 def members_of(cluster: npt.NDArray[np.int32], num_clusters: int) -> Iterator[Numbers]:

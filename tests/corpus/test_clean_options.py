@@ -176,6 +176,10 @@ def test_models_give_scores_and_only_a_limit_drops(tmp_path: Path) -> None:
 def test_a_limit_on_a_score_without_its_model_is_refused() -> None:
     with pytest.raises(StemmaError, match="low_quality needs a model; give one with --quality-model"):
         CleanSettings(limits={"low_quality": 0.5})
+    with pytest.raises(
+        StemmaError, match=r"machine_text.chain_2 needs a model; give one with --perplexity-model"
+    ):
+        CleanSettings(limits={"machine_text.chain_2": 1.0})
 
 
 def test_a_model_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:

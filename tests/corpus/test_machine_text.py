@@ -4,9 +4,10 @@ import random
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
-from stemma.corpus.machine_text import MEASURES, MOST_STUFFED_WORDS, ChainModels, measure
-from stemma.corpus.ngram_model import Batch
+from stemma.corpus.machine_text import MEASURES, MOST_STUFFED_WORDS, ChainModels, chains, measure
+from stemma.corpus.ngram_model import Batch, NgramModel, NgramSettings
 from stemma.corpus.scan import scan_texts
 
 PROSE = (
@@ -86,6 +87,36 @@ def test_a_document_is_scored_by_the_model_that_has_not_seen_it_nor_its_copy() -
     scores = models.score(*token_batch(*documents))
     unknown = scores[:, models.models[0].columns.index("unknown")]
     assert unknown.min() == 1
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_model_of_good_text_tells_chains_of_one_and_two_tokens_from_other_text(order: int) -> None:
+    rng = random.Random(order)
+    vocabulary = [f"w{i}" for i in range(60)]
+    phrases = [rng.choices(vocabulary, k=6) for _ in range(1500)]
+    documents = [[word for phrase in rng.choices(phrases, k=60) for word in phrase] for _ in range(200)]
+    known, other = documents[:150], documents[150:]
+    followers: dict[tuple[str, ...], list[str]] = {}
+    for document in known:
+        for i in range(len(document) - order):
+            followers.setdefault(tuple(document[i : i + order]), []).append(document[i + order])
+    made: list[list[str]] = []
+    for _ in range(30):
+        chain = rng.choice(known)[:order]
+        while len(chain) < 300:
+            found = followers.get(tuple(chain[-order:]))
+            chain += [rng.choice(found)] if found else rng.choice(known)[:order]
+        made.append(chain)
+    model = NgramModel.train([token_batch(*map(" ".join, known))])
+    signs = {}
+    for name, texts in (("made", made), ("other", other), ("short", [made[0][:40]])):
+        batch = token_batch(*map(" ".join, texts))
+        signs[name] = chains(model, model.score(*batch), batch[1])[:, order - 1]
+    assert signs["made"].min() > signs["other"].max()
+    assert np.isnan(signs["short"]).all()
+    small = NgramModel.train([token_batch(*map(" ".join, known))], NgramSettings(order=order + 1))
+    batch = token_batch(*map(" ".join, made))
+    assert np.isnan(chains(small, small.score(*batch), batch[1])[:, order - 1]).all()
 
 
 def test_chains_of_the_corpus_are_told_from_its_documents() -> None:

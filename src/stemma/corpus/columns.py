@@ -18,6 +18,9 @@ SCORE_DEFINITIONS = {
     "toxicity": "what the classifier of --toxicity-model says, larger for more toxic; NaN without one",
     "quality": "probability of being good, by the model of --quality-model; NaN without one",
     "perplexity": "exp of the mean surprise of a token, by the model of --perplexity-model; NaN without one",
+    "chain_1": "what pairs of tokens tell beyond what triples add, by the same model: high where a chain of one token "
+    "made the text; NaN without one, and below 50 tokens",
+    "chain_2": "what triples tell beyond what runs of four add: high where a chain of two tokens made it",
 }
 SCORES = tuple(SCORE_DEFINITIONS)
 MEASURES = (*TEXT_MEASURES, *SCORES)

@@ -118,6 +118,8 @@ _ON_REQUEST = (
     Limit("toxicity", "toxicity", most=NEVER),
     Limit("low_quality", "quality", least=-NEVER),
     Limit("perplexity", "perplexity", most=NEVER),
+    Limit("machine_text", "chain_1", most=NEVER),
+    Limit("machine_text", "chain_2", most=NEVER),
 )
 
 _MOST_MISREAD_ZH = 0.04  # in Chinese the letters and signs of misread bytes are rare

@@ -52,6 +52,7 @@ _FEWEST_STUFFED_TOKENS = 20
 _FEWEST_REPEATS = 5
 _MOST_SIGNS = 0.01  # of the bytes
 _FEWEST_WORDS = 50  # seams are not counted below
+_SHORTER_GAIN = 1.5  # a fourth token tells less than a third
 _MORE_WORDS = 40  # added to the number of words: in a short text a seam proves little
 
 _IS_CAPITALISED, _IS_OPEN, _IS_DETERMINER, _IS_NEVER_AFTER = 1, 2, 4, 8
@@ -88,6 +89,24 @@ def measure(
     rates = np.sqrt(100 * counts[:, 1:] / (counts[:, :1] + _MORE_WORDS))
     result[:, 0] = _SEAM_ODDS[0] + rates @ _SEAM_ODDS[1:]
     result[:, 1:] = shares
+    return result
+
+
+def chains(
+    model: NgramModel, scores: npt.NDArray[np.float32], token_offsets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """(n, 2) signs of Markov chains of one and of two tokens, from what `model` scored of n documents.
+
+    A chain of order k gains as much as other text by runs of k + 1 tokens, and nothing by longer ones; where much of a
+    text is known to the model, longer runs gain too (`NgramModel.score`). NaN for fewer than 50 tokens, and where the
+    model's n-grams are too short.
+    """
+    result = np.full((len(scores), 2), np.nan, np.float32)
+    gain = {m: scores[:, 3 * m - 3] for m in range(2, model.order + 1)}
+    for order, weight in ((1, 1.0), (2, _SHORTER_GAIN)):
+        if order + 2 in gain:
+            result[:, order - 1] = gain[order + 1] - weight * gain[order + 2]
+    result[np.diff(token_offsets) < _FEWEST_WORDS] = np.nan
     return result
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from stemma.corpus.columns import CATEGORIES, FEWEST_TOXIC, MEASURES, SCORES
 from stemma.corpus.machine_text import MEASURES as MACHINE_MEASURES
-from stemma.corpus.machine_text import MOST_SEAMS, MOST_SEAMS_OF_CHAIN
+from stemma.corpus.machine_text import MOST_SEAMS, MOST_SEAMS_OF_CHAIN, chains
 from stemma.corpus.machine_text import measure as measure_machine_text
 from stemma.corpus.ngram_model import NgramModel
 from stemma.corpus.quality import LinearQuality
@@ -86,7 +86,10 @@ class Scorer:
         if self._quality is not None:
             table[:, SCORES.index("quality")] = self._quality.score(tokens, bounds)
         if self._perplexity is not None:
-            table[:, SCORES.index("perplexity")] = np.exp(-self._perplexity.score(tokens, bounds)[:, 0])
+            scores = self._perplexity.score(tokens, bounds)
+            table[:, SCORES.index("perplexity")] = np.exp(-scores[:, 0])
+            first = SCORES.index("chain_1")
+            table[:, first : first + 2] = chains(self._perplexity, scores, bounds)
         return table, hits
 
 

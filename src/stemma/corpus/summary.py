@@ -46,7 +46,7 @@ class CleanSettings:
     quality_model: Path | None = None
     """A classifier that `stemma clean train-quality` wrote: gives the measure quality."""
     perplexity_model: Path | None = None
-    """An n-gram model that `stemma clean train-ngrams` wrote: gives the measure perplexity."""
+    """An n-gram model that `stemma clean train-ngrams` wrote: gives the measures perplexity, chain_1, chain_2."""
     toxicity_model: str | None = None
     """A file of `stemma clean train-quality` whose bad examples were toxic, or "module:name" of a function of texts or an
     object with `score(texts)`: gives the measure toxicity. A module's code is run: name only your own."""
@@ -71,7 +71,10 @@ class CleanSettings:
         limits_of(self.rule_sets, self.limits)  # names that do not exist are noticed here
         for measure, model, option in (
             ("quality", self.quality_model, "--quality-model"),
-            ("perplexity", self.perplexity_model, "--perplexity-model"),
+            *(
+                (name, self.perplexity_model, "--perplexity-model")
+                for name in ("perplexity", "chain_1", "chain_2")
+            ),
             ("toxicity", self.toxicity_model, "--toxicity-model"),
         ):
             moved = [key for key in self.limits if measure in key]

@@ -157,12 +157,6 @@ class _Group(NamedTuple):
     own: float
 
 
-class _Count(NamedTuple):
-    tokens: int
-    squares: int
-    """Sum of the squared lengths, which bounds how far a draw can be off."""
-
-
 class Planner:
     """Collects the counts of all documents and gives them their mean numbers of copies.
 

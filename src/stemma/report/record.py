@@ -46,10 +46,6 @@ class Record:
             )
         return value if value is not None and math.isfinite(value) else None
 
-    def first_number(self, *keys: str) -> float | None:
-        """The first of several names that holds a number."""
-        return next((value for key in keys if (value := self.number(key)) is not None), None)
-
     def text(self, key: str) -> str:
         """A string, or '' when absent; numbers and truth values are spelled out."""
         value = self._get(key, (str, int, float, bool), "a text")

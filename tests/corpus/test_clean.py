@@ -89,12 +89,28 @@ def test_every_document_has_one_decision_and_the_sums_agree(corpus: Path, tmp_pa
     assert summary.total.documents_in == len(RECORDS)
     assert (summary.total.documents_kept, summary.documents_dropped, summary.documents_edited) == (4, 4, 1)
     assert sum(summary.by_rule.values()) == 4
-    for parts in (summary.by_language, summary.by_source):
+    assert (summary.by_licence["CC0"].documents_in, summary.by_licence[""].documents_kept) == (1, 3)
+    for parts in (summary.by_language, summary.by_source, summary.by_licence):
         assert sum(part.documents_in for part in parts.values()) == len(RECORDS)
         assert sum(part.characters_out for part in parts.values()) == summary.total.characters_out
     assert summary.total.characters_in == sum(len(record["text"]) for record in RECORDS)
     assert summary.samples["too_short"] == ("404",)
     assert load_summary(tmp_path / "out") == summary
+
+
+def test_a_page_of_furniture_is_shown_as_it_was(tmp_path: Path) -> None:
+    page = (
+        "Skip to content\nHome | News | About | Contact\nPrivacy policy | Terms of use\nAll rights reserved."
+    )
+    summary = clean([write(tmp_path / "in.jsonl", [*RECORDS, {"text": page}])], tmp_path / "out")
+    assert summary.by_rule["boilerplate"] == 1
+    assert summary.samples["boilerplate"] == (page,)
+
+
+def test_the_digest_of_the_settings_differs_with_them(corpus: Path, tmp_path: Path) -> None:
+    settings = [CleanSettings(), CleanSettings(), CleanSettings(jaccard=0.8)]
+    found = [clean([corpus], tmp_path / str(i), each).settings_sha256 for i, each in enumerate(settings)]
+    assert found[0] == found[1] != found[2]
 
 
 def test_kept_documents_carry_their_text_fields_and_weight(corpus: Path, tmp_path: Path) -> None:

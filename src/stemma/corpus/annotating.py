@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.corpus.annotated import PartWriter, to_batch
+from stemma.corpus.decide import is_furniture_page
 from stemma.corpus.decontaminate import Decontaminator
 from stemma.corpus.document import Document
 from stemma.corpus.job import ANNOTATED, Job, tools
@@ -54,7 +55,11 @@ def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict
     batch = to_batch(texts)
     if settings.repair:
         for i, repaired in repair_batch(batch.data, batch.offsets):
-            texts[i], edits[i], lost[i] = repaired.text, repaired.edits, repaired.lost
+            edits[i], lost[i] = repaired.edits, repaired.lost
+            if not is_furniture_page(
+                repaired.edits, repaired.lost
+            ):  # such a page goes as it was, for samples to show
+                texts[i] = repaired.text
         if any(edits):
             batch = to_batch(texts)
     scanned = scan(batch.data, batch.offsets)

@@ -7,6 +7,8 @@ at most; 55 bytes per token of the evaluation sets; and while near duplicates ar
 document and 16 for each copy. Nothing else grows with the corpus, unless it is asked for (`meaning`, `cutting`).
 """
 
+import hashlib
+import json
 import shutil
 import time
 from collections import Counter
@@ -421,6 +423,7 @@ class _Run:
         summary = CleaningSummary(
             version=__version__,
             settings=job.settings,
+            settings_sha256=_digest_of(job.settings),
             inputs=tuple(parse(InputRecord, record, "inputs") for record in records),
             evaluation_sets=self._sets,
             models=self._models,
@@ -442,6 +445,11 @@ class _Run:
             leftover.unlink()
         replace_folder(result, output_folder.resolve())
         shutil.rmtree(self.folder)
+
+
+def _digest_of(settings: CleanSettings) -> str:
+    data = json.dumps(plain(settings), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(data.encode()).hexdigest()
 
 
 def _digest(job: Job, stretch: int, files: list[InputFile]) -> None:

@@ -143,6 +143,11 @@ MOST_FURNITURE = 0.5
 """share of the visible characters that lines of page furniture may take before the page is nothing else"""
 
 
+def is_furniture_page(edits: Sequence[str], lost: float) -> bool:
+    """Whether a page whose `repair` made these edits and lost this share is nothing but furniture."""
+    return "furniture" in edits and lost > MOST_FURNITURE
+
+
 def limits_of(rule_sets: Sequence[str] = (), moved: Mapping[str, float] | None = None) -> tuple[Limit, ...]:
     """The limits of all groups in the order in which they are looked at: the default tables, then the sets
     named.

@@ -13,7 +13,7 @@ from numba import njit
 from stemma.config import load_json
 from stemma.corpus.annotated import AnnotatedCorpus, AnnotatedPart
 from stemma.corpus.columns import MEASURES
-from stemma.corpus.decide import MOST_FURNITURE, Reason, decide_batch
+from stemma.corpus.decide import MOST_FURNITURE, Reason, decide_batch, is_furniture_page
 from stemma.corpus.hashing import mix
 from stemma.corpus.job import CHAIN_DONE, CHAINS, JUDGED, PARTS, Job, corpus_of, load_array, save_array, tools
 from stemma.corpus.language import is_wanted
@@ -121,8 +121,8 @@ def _judge(job: Job, corpus: AnnotatedCorpus, index: int) -> Verdicts:
         return np.empty(0, np.int16)
     limits = tools(job).limits
     verdicts = decide_batch(numbers_of(job, corpus, index), part.numbers("group"), limits).astype(np.int16)
-    is_page = np.array(["furniture" in edits for edits in part.strings("edits")])
-    verdicts[is_page & (part.numbers("lost") > MOST_FURNITURE)] = BOILERPLATE
+    repairs = zip(part.strings("edits"), part.numbers("lost").tolist(), strict=True)
+    verdicts[[is_furniture_page(edits, lost) for edits, lost in repairs]] = BOILERPLATE
     languages = job.settings.languages
     if languages:
         found = zip(part.strings("lang"), part.strings("script"), strict=True)

@@ -133,6 +133,8 @@ class CleaningSummary:
 
     version: str
     settings: CleanSettings
+    settings_sha256: str
+    """Of the settings as sorted JSON without spaces."""
     inputs: tuple[InputRecord, ...]
     evaluation_sets: tuple[InputRecord, ...]
     """What the corpus was decontaminated against."""
@@ -151,6 +153,8 @@ class CleaningSummary:
     by_rule: Mapping[str, int]
     by_language: Mapping[str, Counts]
     by_source: Mapping[str, Counts]
+    by_licence: Mapping[str, Counts]
+    """What the records say of their licence; "" where they say nothing."""
     redacted: Mapping[str, int]
     edits: Mapping[str, int]
     """Documents that stayed, by each repair that changed them."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 NUM_SAMPLES, SAMPLE_CHARACTERS = 5, 200
 NUM_CLUSTERS = 10
-MAX_SOURCES = 10_000
-OTHER_SOURCES = "(other sources)"
+MAX_NAMES = 10_000  # sources, or licences, counted one by one
+OTHERS = "(others)"
 _IN, _KEPT, _CHARACTERS_IN, _CHARACTERS_OUT = range(4)
 
 
@@ -26,6 +26,7 @@ class Tally:
     edited: int = 0
     languages: dict[str, list[int]] = field(default_factory=dict)
     sources: dict[str, list[int]] = field(default_factory=dict)
+    licences: dict[str, list[int]] = field(default_factory=dict)
     rules: Counter[str] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
     edits: Counter[str] = field(default_factory=Counter)
@@ -41,7 +42,8 @@ class Tally:
         """Count one document."""
         kept = fate.reason is None
         counts = [1, int(kept), characters, len(fate.text) if kept else 0]
-        self._count(columns["lang"][fate.row], columns["source"][fate.row], counts)
+        language, source, licence = (columns[name][fate.row] for name in ("lang", "source", "licence"))
+        self._count(language, source, licence, counts)
         if fate.reason is not None:
             rule = fate.reason.rule
             self.rules[rule] += 1
@@ -64,13 +66,12 @@ class Tally:
             text = f"{source}: the id {identity!r} stands twice; ids must differ"
             self.duplicate_id_examples.append(text)
 
-    def _count(self, language: str, source: str, counts: list[int]) -> None:
-        if source not in self.sources and len(self.sources) >= MAX_SOURCES:
-            source = OTHER_SOURCES
+    def _count(self, language: str, source: str, licence: str | None, counts: list[int]) -> None:
         for own in (
             self.total,
             self.languages.setdefault(language, [0, 0, 0, 0]),
-            self.sources.setdefault(source, [0, 0, 0, 0]),
+            _place(self.sources, source),
+            _place(self.licences, licence or ""),
         ):
             for i, count in enumerate(counts):
                 own[i] += count
@@ -83,12 +84,10 @@ class Tally:
 
     def extend(self, later: dict[str, Any]) -> None:
         """Add the `plain` tally of a later part."""
-        for name in ("languages", "sources"):
-            own: dict[str, list[int]] = getattr(self, name)
+        for name in ("languages", "sources", "licences"):
             for key, counts in later[name].items():
-                if name == "sources" and key not in own and len(own) >= MAX_SOURCES:
-                    key = OTHER_SOURCES
-                own[key] = [a + b for a, b in zip(own.get(key, [0, 0, 0, 0]), counts, strict=True)]
+                own = _place(getattr(self, name), key)
+                own[:] = [a + b for a, b in zip(own, counts, strict=True)]
         self.total = [a + b for a, b in zip(self.total, later["total"], strict=True)]
         self.edited += later["edited"]
         for name in ("rules", "redacted", "edits", "leaked", "broken"):
@@ -114,6 +113,7 @@ class Tally:
             "by_rule": dict(sorted(self.rules.items())),
             "by_language": {name: _counts(counts) for name, counts in sorted(self.languages.items())},
             "by_source": {name: _counts(counts) for name, counts in sorted(self.sources.items())},
+            "by_licence": {name: _counts(counts) for name, counts in sorted(self.licences.items())},
             "redacted": dict(sorted(self.redacted.items())),
             "edits": dict(sorted(self.edits.items())),
             "leaked": dict(sorted(self.leaked.items())),
@@ -131,6 +131,13 @@ class Tally:
         if self.duplicate_ids:
             bad.reasons["duplicate id"] += self.duplicate_ids
             bad.extend(BadRecords(examples=self.duplicate_id_examples))
+
+
+def _place(table: dict[str, list[int]], name: str) -> list[int]:
+    """The counts of a name, or of all others where there are too many names."""
+    if name not in table and len(table) >= MAX_NAMES:
+        name = OTHERS
+    return table.setdefault(name, [0, 0, 0, 0])
 
 
 def _counts(counts: list[int]) -> Counts:

@@ -57,7 +57,8 @@ def cleaning(folder: Path) -> Section | None:
     blocks += _spreads(summary)
     if labels:
         blocks.append(_label_check(labels))
-    parts: list[Block] = [t for t in (_parts(summary, "by_language"), _parts(summary, "by_source")) if t]
+    by = ["by_language", "by_source"] + ["by_licence"] * any(summary.record("by_licence"))
+    parts: list[Block] = [table for table in (_parts(summary, field) for field in by) if table]
     blocks += [Columns(parts)] * bool(parts)
     redacted = summary.record("redacted").numbers()
     if redacted:

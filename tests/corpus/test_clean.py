@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from stemma.cli import main
 from stemma.corpus import annotated, ledger, read_documents
 from stemma.corpus import clean as clean_module
-from stemma.corpus.clean import DECISIONS_FILE, SUMMARY, clean, load_summary
+from stemma.corpus.clean import DECISIONS_FILE, SUMMARY, clean, load_summary, unfinished_folder
+from stemma.corpus.lock import at_work
 from stemma.corpus.summary import CleanSettings
 from stemma.errors import CheckFailed, StemmaError
 
@@ -360,6 +363,60 @@ def test_work_of_other_inputs_or_settings_is_not_gone_on_with(
         patch.setattr(clean_module, "write_part", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             clean([corpus], tmp_path / "out")
+    left = contents(tmp_path / "out.unfinished")
     write(corpus, RECORDS[:3])
-    summary = clean([corpus], tmp_path / "out", CleanSettings(redact=False))
+    with pytest.raises(
+        StemmaError, match="a stopped run with other input files, jaccard, redact; the same command"
+    ):
+        clean([corpus], tmp_path / "out", CleanSettings(redact=False, jaccard=0.8))
+    assert contents(tmp_path / "out.unfinished") == left
+    summary = clean([corpus], tmp_path / "out", CleanSettings(redact=False), force=True)
     assert summary.total.documents_in == 3
+    assert not (tmp_path / "out.unfinished").exists()
+
+
+def test_one_process_at_a_time_works_on_an_output_folder(corpus: Path, tmp_path: Path) -> None:
+    folder = unfinished_folder(tmp_path / "out")
+    with at_work(folder, 0):
+        (folder / "run.json").write_text("{}")  # as if the other one had begun
+        with pytest.raises(
+            StemmaError, match=f"process {os.getpid()} of .* is at work here as rank 0; wait for it"
+        ):
+            clean([corpus], tmp_path / "out", force=True)
+        (folder / "run.json").unlink()
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "rank-00000.lock").write_text("process 1 of a machine that lost power")
+    clean([corpus], tmp_path / "out")
+    assert not folder.exists()
+
+
+def test_two_commands_at_once_do_not_harm_each_other(corpus: Path, tmp_path: Path) -> None:
+    straight = clean([corpus], tmp_path / "straight")
+    program = "import sys; from stemma.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "clean",
+        str(corpus),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    codes = {process.communicate()[1] and process.returncode for process in both}
+    assert 0 in codes
+    assert codes <= {0, 2}
+    assert load_summary(tmp_path / "out") == straight
+    assert not unfinished_folder(tmp_path / "out").exists()
+
+
+def test_a_folder_of_somebody_else_is_not_taken_for_a_stopped_run(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.unfinished").mkdir()
+    (tmp_path / "out.unfinished" / "thesis.txt").write_text("chapter 1")
+    for force in (False, True):
+        with pytest.raises(StemmaError, match="is no stopped run of stemma clean; move it away"):
+            clean([corpus], tmp_path / "out", force=force)
+    assert (tmp_path / "out.unfinished" / "thesis.txt").read_text() == "chapter 1"

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,32 @@ def test_a_passage_that_stood_before_is_cut_and_a_document_of_nothing_else_goes(
     rows = decisions(tmp_path / "out")
     assert (rows["second"]["action"], rows["second"]["edits"]) == ("edit", ["passage"])
     assert (rows["only"]["action"], rows["only"]["rule"]) == ("drop", "repeated_passages")
-    assert rows["only"]["value"] > rows["only"]["threshold"]
+    assert (rows["only"]["measure"], rows["only"]["value"], rows["only"]["threshold"]) == (
+        "tokens_left",
+        8,
+        50,
+    )
     clean([corpus], tmp_path / "left", CleanSettings(near_duplicates=False))
     assert kept(tmp_path / "left") == texts
+
+
+@pytest.mark.parametrize(
+    "settings", [CleanSettings(passage_tokens=50), CleanSettings(repeated_paragraphs=True)]
+)
+def test_what_is_new_in_a_document_of_old_text_stands_there_or_later_but_somewhere(
+    tmp_path: Path, settings: CleanSettings
+) -> None:
+    old, new = [sentences(seed, 6) for seed in range(10)], sentences(99, 6)
+    texts = {
+        "old": "\n\n".join(old),
+        "mixed": "\n\n".join([*old[:6], new, *old[6:]]),
+        "later": f"{new}\n\n{sentences(123, 30)}",
+    }
+    settings = replace(settings, near_duplicates=False)
+    clean([write(tmp_path / "in.jsonl", texts)], tmp_path / "out", settings)
+    found = kept(tmp_path / "out")
+    assert [sum(part in text for text in found.values()) for part in [*old, new]] == [1] * 11
+    assert decisions(tmp_path / "out")["mixed"]["action"] == "edit"
 
 
 def test_paragraphs_and_lines_that_stood_before_are_cut(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ from stemma.corpus.job import (
 )
 from stemma.corpus.judging import chain_stage, judge_part
 from stemma.corpus.ledger import write_part
+from stemma.corpus.lock import at_work, holds_work
 from stemma.corpus.parts import Part, cut, part_name, stretches
 from stemma.corpus.read import BadRecords
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
@@ -121,26 +122,17 @@ def clean(
     folder = unfinished_folder(output_folder)
     sets, models = _records_of(evaluation_sets), _models_of(settings)
     existing = _existing(output_folder, settings, files, sets, models, force)
-    if existing is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-        return existing
     job = Job(folder, settings, tuple(evaluation_sets))
     run = _Run(job, files, sets, models, rank, world_size, wait, progress)
-    with crew(num_workers or default_workers(files), engine) as workers:
-        try:
-            run.begin()
-            run.stages(workers)
-            if rank == 0:
-                run.finish(output_folder, tuple(ignored))
-            else:
-                run.wait_for_result()
-        except BaseException as error:
-            if isinstance(error, FileNotFoundError) and rank and not folder.exists():
-                pass  # rank 0 has put the result in its place meanwhile
-            else:
-                run.give_up()
-                raise
-    return load_summary(output_folder)
+    if existing is None:
+        with at_work(folder, rank):
+            # Another process may have ended it between the first look and the lock.
+            existing = _existing(output_folder, settings, files, sets, models, force)
+            if existing is None:
+                run.work(output_folder, tuple(ignored), engine, num_workers or default_workers(files), force)
+                return load_summary(output_folder)
+    run.clear_up()
+    return existing
 
 
 def unfinished_folder(output_folder: Path) -> Path:
@@ -179,13 +171,31 @@ class _Run:
         self._files, self._sets, self._models = files, sets, models
         self._stretches = stretches(files, job.settings.part_megabytes << 20)
 
+    def work(
+        self, output_folder: Path, ignored: tuple[str, ...], engine: Engine, num_workers: int, force: bool
+    ) -> None:
+        """All that this rank has to do, from the first stage that is not done to the result."""
+        if self.rank == 0 and holds_work(self.folder) and not self._is_ours():
+            self._make_room(force)
+        with crew(num_workers, engine) as workers:
+            try:
+                self.begin()
+                self.stages(workers)
+                if self.rank == 0:
+                    self.finish(output_folder, ignored)
+                else:
+                    self.wait_for_result()
+            except BaseException as error:
+                if isinstance(error, FileNotFoundError) and self.rank and not self.folder.exists():
+                    return  # rank 0 has put the result in its place meanwhile
+                self.give_up()
+                raise
+
     def begin(self) -> None:
-        """Make the folder, or go on in it when it is of the same inputs and settings."""
+        """Make the folders, or go on in them."""
         facts = self._identity()
         path = self.folder / _RUN
         if self.rank == 0:
-            if self.folder.exists() and not (path.is_file() and load_json(path) == facts):
-                shutil.rmtree(self.folder)
             for name in (
                 ANNOTATED,
                 JUDGED,
@@ -209,6 +219,33 @@ class _Run:
             raise StemmaError(
                 f"{self.folder}: another rank works with other inputs or settings; give all the same"
             )
+
+    def _is_ours(self) -> bool:
+        path = self.folder / _RUN
+        return path.is_file() and load_json(path) == self._identity()
+
+    def _make_room(self, force: bool) -> None:
+        """Raises StemmaError for the work of other inputs or settings, which only `force` throws away."""
+        path = self.folder / _RUN
+        if not path.is_file() and not (self.folder / ANNOTATED).is_dir():
+            raise StemmaError(
+                f"{self.folder}: exists and is no stopped run of stemma clean; move it away, the run needs this name"
+            )
+        if path.is_file() and not force:
+            raise StemmaError(
+                f"{self.folder}: holds the work of a stopped run with other {_differences(load_json(path), self._identity())}; "
+                "the same command as then goes on with it, --force throws it away"
+            )
+        for entry in self.folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif not entry.match("*.lock"):
+                entry.unlink()
+
+    def clear_up(self) -> None:
+        """Take away what a run left that was killed after its result had taken its place."""
+        if self._is_ours():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _identity(self) -> dict[str, Any]:
         """What makes the work of a stopped run of use: the same files and settings, but for the policy on bad records."""
@@ -445,6 +482,19 @@ class _Run:
             leftover.unlink()
         replace_folder(result, output_folder.resolve())
         shutil.rmtree(self.folder)
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:
+    """What differs between two runs, for people."""
+    settings = (one["settings"], other["settings"])
+    names = [name for name in other["settings"] if settings[0].get(name) != settings[1][name]]
+    words = {
+        "version": "version of stemma",
+        "files": "input files",
+        "evaluation_sets": "evaluation sets",
+        "models": "models",
+    }
+    return ", ".join([words[key] for key in words if one.get(key) != other[key]] + names) or "settings"
 
 
 def _digest_of(settings: CleanSettings) -> str:

@@ -15,7 +15,8 @@ from stemma.corpus.characters import DIGIT, HAN, KANA, LETTER, SPACE, character_
 from stemma.corpus.utf8 import class_above, decode
 
 REACH = 3  # tokens outside a span that may go with it, so that it ends with a sentence
-MOST_CUT = 0.8  # share of a text; one that would lose more is better dropped
+MOST_CUT = 0.8
+"""share of a text; one that would lose more is dropped, where too little is left to be looked for elsewhere"""
 _YIELD = 3  # a third of a span may stay at each of its ends for the same reason
 _LINE, _SENTENCE = 1, 2  # ranks of a gap between two tokens; 0 is inside a sentence
 Data = npt.NDArray[np.uint8]

@@ -57,6 +57,13 @@ def _units(settings: CleanSettings) -> list[Unit]:
     return [unit for unit in get_args(Unit) if wanted[unit]]
 
 
+def least_left(settings: CleanSettings) -> int:
+    """Tokens of the shortest text that may be cut elsewhere because it stands here: a document that is left with so
+    many has to stay, or they would stand nowhere."""
+    passages = [settings.passage_tokens] if settings.passage_tokens else []
+    return min(passages + [_LEAST[unit][0] for unit in _units(settings)])
+
+
 def keys_stage(job: Job, index: int) -> None:
     """Write the keys of a part's open documents."""
     corpus, settings = corpus_of(job), job.settings

@@ -15,7 +15,7 @@ from stemma.corpus.annotated import AnnotatedCorpus
 from stemma.corpus.columns import MEASURES
 from stemma.corpus.curves import count_broken, histograms
 from stemma.corpus.cuts import MOST_CUT
-from stemma.corpus.cutting import is_wanted, shorten
+from stemma.corpus.cutting import is_wanted, least_left, shorten
 from stemma.corpus.decide import Reason
 from stemma.corpus.deduplicating import load_copies
 from stemma.corpus.job import (
@@ -38,6 +38,7 @@ from stemma.corpus.job import (
 from stemma.corpus.judging import LEAK, load_verdicts, numbers_of, reasons
 from stemma.corpus.measures import GROUPS
 from stemma.corpus.personal import TYPES, Span, find_spans
+from stemma.corpus.scan import tokens_of
 from stemma.corpus.tally import Tally
 from stemma.storage import atomic_file, sha256, write_json
 
@@ -155,12 +156,12 @@ def _fill_texts(
         for place, fate in enumerate(kept):
             if not shortened.edits[place]:
                 continue
-            share = float(shortened.shares[place])
-            if share > MOST_CUT:
-                fate.reason = Reason("repeated_passages", "cut_share", share, MOST_CUT)
-                continue
             first, last = batch.offsets[place : place + 2].tolist()
-            fate.text = batch.data[first:last].tobytes().decode("utf-8")
+            text, least = batch.data[first:last].tobytes().decode("utf-8"), least_left(job.settings)
+            if shortened.shares[place] > MOST_CUT and (left := len(tokens_of(text))) < least:
+                fate.reason = Reason("repeated_passages", "tokens_left", left, least)
+                continue
+            fate.text = text
             edits[fate.row] += shortened.edits[place]
     if not job.settings.redact:
         return

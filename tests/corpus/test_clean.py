@@ -131,6 +131,23 @@ def test_kept_documents_carry_their_text_fields_and_weight(corpus: Path, tmp_pat
     assert [document.id for document in read_documents(tmp_path / "out")] == list(kept)
 
 
+def test_weights_of_an_earlier_cleaning_add_up(tmp_path: Path) -> None:
+    text = " ".join(SENTENCES[:3])
+    weighed: list[tuple[str, Any]] = [
+        (text, 5),
+        (text.upper(), 2),
+        (text + " Then came rain.", 4),
+        (SENTENCES[3], 3),
+    ]
+    weighed += [(SENTENCES[4], 0.5), (SENTENCES[3] + SENTENCES[4], "heavy")]
+    records = [{"id": str(i), "text": each, "weight": weight} for i, (each, weight) in enumerate(weighed)]
+    clean([write(tmp_path / "in.jsonl", records)], tmp_path / "once")
+    clean([tmp_path / "once" / "documents"], tmp_path / "twice")
+    for out in ("once", "twice"):
+        found = {name: row["weight"] for name, row in documents(tmp_path / out).items()}
+        assert found == {"0": 11, "3": 3, "4": 1, "5": 1}
+
+
 def test_a_dropped_copy_names_a_document_that_stays(corpus: Path, tmp_path: Path) -> None:
     write(corpus, [*RECORDS, {"id": "near-copy", "text": RECORDS[4]["text"].lower()}])
     clean([corpus], tmp_path / "out")

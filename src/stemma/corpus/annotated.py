@@ -188,6 +188,16 @@ class AnnotatedCorpus:
         index = int(self.part_of(np.array([document]))[0])
         return self.part(index).string(name, document - int(self.starts[index]))
 
+    def weights(self, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """(n,) the column weight of documents in any order, part by part."""
+        order = np.argsort(documents, kind="stable")
+        bounds = np.searchsorted(documents[order], self.starts)
+        result = np.empty(len(documents), np.int64)
+        for index in np.flatnonzero(np.diff(bounds)).tolist():
+            own = order[bounds[index] : bounds[index + 1]]
+            result[own] = self.part(index).numbers("weight")[documents[own] - self.starts[index]]
+        return result
+
     def tokens(
         self, documents: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:

@@ -20,6 +20,7 @@ from stemma.corpus.scores import is_doubtful
 from stemma.corpus.toxicity import ToxicityAudit
 
 BATCH_CHARACTERS = 4 << 20
+_MOST_COPIES = 10**9  # what a record may say of itself
 
 
 def annotate_part(job: Job, part: Part) -> None:
@@ -47,6 +48,7 @@ def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict
         "said": [document.lang for document in documents],
         "licence": [document.licence for document in documents],
         "domain": [document.domain for document in documents],
+        "weight": np.array([_copies(document.weight) for document in documents], np.int64),
         "characters": np.array([len(text) for text in texts], np.int64),
         "id_key": np.array([xxhash.xxh3_64_intdigest(d.id.encode()) for d in documents], np.uint64),
     }
@@ -87,6 +89,11 @@ def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict
         keys = tools(job).minhash.band_keys(scanned.tokens, scanned.token_offsets)
         columns |= {band_name(band): keys[:, band] for band in range(settings.num_bands)}
     return columns
+
+
+def _copies(weight: float | None) -> int:
+    """For how many documents a record stands, as the documents of an earlier cleaning say it; else for itself."""
+    return int(weight) if weight is not None and weight.is_integer() and weight <= _MOST_COPIES else 1
 
 
 def band_name(band: int) -> str:

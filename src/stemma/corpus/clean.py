@@ -61,7 +61,7 @@ from stemma.corpus.job import (
 )
 from stemma.corpus.judging import chain_stage, judge_part
 from stemma.corpus.ledger import write_part
-from stemma.corpus.lock import at_work, holds_work
+from stemma.corpus.lock import LOCKS, at_work, holds_work
 from stemma.corpus.parts import Part, cut, part_name, stretches
 from stemma.corpus.read import BadRecords
 from stemma.corpus.summary import CleaningSummary, CleanSettings, InputRecord
@@ -236,15 +236,21 @@ class _Run:
                 f"{self.folder}: holds the work of a stopped run with other {_differences(load_json(path), self._identity())}; "
                 "the same command as then goes on with it, --force throws it away"
             )
+        self._empty()
+
+    def _empty(self) -> None:
+        """Take all work away, and last the file that says whose it is: a kill leaves nothing that nobody knows."""
         for entry in self.folder.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
-            elif not entry.match("*.lock"):
+            elif entry.name != _RUN and not entry.match(LOCKS):
                 entry.unlink()
+        (self.folder / _RUN).unlink(missing_ok=True)
 
     def clear_up(self) -> None:
         """Take away what a run left that was killed after its result had taken its place."""
-        if self._is_ours():
+        if self.folder.is_dir() and (self._is_ours() or not holds_work(self.folder)):
+            self._empty()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _identity(self) -> dict[str, Any]:
@@ -481,7 +487,7 @@ class _Run:
         for leftover in result.rglob(".*.tmp"):
             leftover.unlink()
         replace_folder(result, output_folder.resolve())
-        shutil.rmtree(self.folder)
+        self._empty()
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> str:

@@ -168,10 +168,15 @@ def resolve_stage(job: Job) -> None:
 
 
 def save_semantic(job: Job, copies: Copies, cosines: npt.NDArray[np.float32]) -> None:
-    """Write the semantic copies (none before they are looked for), and for how many every document stands then."""
+    """Write the semantic copies (none before they are looked for), and for how many others every document stands then."""
     same_text, twins = load_copies(job, SAME_TEXT), load_copies(job, TWINS)
     by_key_or_near = np.concatenate([twins.firsts, twins.first_of(same_text.firsts)])
-    heads = np.concatenate([copies.firsts, copies.first_of(by_key_or_near)])
+    heads, place = np.unique(
+        np.concatenate([copies.firsts, copies.first_of(by_key_or_near)]), return_inverse=True
+    )
+    more = np.zeros(len(heads), np.int64)
+    gone = np.concatenate([copies.documents, twins.documents, same_text.documents])
+    np.add.at(more, place, corpus_of(job).weights(gone))
     save_array(job.folder / SEMANTIC, np.stack(copies))
     save_array(job.folder / COSINES, cosines)
-    save_array(job.folder / HEADS, np.stack(np.unique(heads, return_counts=True)))
+    save_array(job.folder / HEADS, np.stack((heads, more)))

@@ -109,8 +109,9 @@ def _fates(job: Job, corpus: AnnotatedCorpus, index: int, tally: Tally) -> list[
     )
     heads, more = load_array(job.folder / HEADS)
     first, last = np.searchsorted(heads, (start, stop))
-    weights = dict(zip((heads[first:last] - start).tolist(), (more[first:last] + 1).tolist(), strict=True))
-    fates = [Fate(row, weight=weights.get(row, 1)) for row in range(len(part))]
+    weights = part.numbers("weight").copy()
+    weights[heads[first:last] - start] += more[first:last]
+    fates = [Fate(row, weight=weight) for row, weight in enumerate(weights.tolist())]
     for row, reason in reasons(job, corpus, index, verdicts).items():
         fates[row].reason = reason
         if verdicts[row] == LEAK:

@@ -10,7 +10,7 @@ from typing import IO
 
 from stemma.errors import StemmaError
 
-_PATTERN = "rank-*.lock"
+LOCKS = "rank-*.lock"
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def at_work(folder: Path, rank: int) -> Iterator[None]:
         yield
     finally:
         if folder.is_dir() and not holds_work(folder):
-            for path in folder.glob(_PATTERN):
+            for path in folder.glob(LOCKS):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # somebody else begins
                 folder.rmdir()
@@ -34,7 +34,7 @@ def at_work(folder: Path, rank: int) -> Iterator[None]:
 
 def holds_work(folder: Path) -> bool:
     """Whether there is anything but locks in a folder."""
-    return any(not path.match(_PATTERN) for path in folder.iterdir())
+    return any(not path.match(LOCKS) for path in folder.iterdir())
 
 
 def _locked(folder: Path, rank: int) -> IO[str]:

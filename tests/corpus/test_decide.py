@@ -1,11 +1,13 @@
 """Verdicts that follow from numbers alone: bad texts go for their reason, good ones stay, limits can be moved."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from stemma.corpus import read_documents
 from stemma.corpus.columns import MEASURES
 from stemma.corpus.decide import LIMITS, Limit, decide_batch, limits_of
 from stemma.corpus.measures import GROUPS, Measures, measure_batch
@@ -16,6 +18,10 @@ from stemma.errors import StemmaError
 PROSE = (
     "The quiet harbour woke before the sun, and the men who mended nets were already at work. "
     "Nobody spoke of the storm; it was enough that every boat had come home by the evening. "
+)
+LOREM = (
+    "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna "
+    "aliqua. Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat."
 )
 JAPANESE = "港の朝は静かで、漁師たちはもう網を直していた。嵐の話は誰もしなかった。"
 HAN_PROSE = "清晨的港口还没有醒来，补网的人已经开始干活。谁也没有提起那场风暴，船都回来了就好。"
@@ -55,6 +61,10 @@ BAD_TEXTS = {
     PROSE + "哈" * 400: "repetition_characters",
     "\n".join([PROSE, HAN_PROSE, *["Click here to load more of the same."] * 30]): "repetition_lines",
     PROSE + "and on and on " * 60: "repetition_ngrams",
+    HAN_PROSE.encode("gbk").decode("latin-1"): "mojibake",
+    "Привет, мир, как твои дела сегодня".encode("cp1251").decode("latin-1"): "mojibake",
+    HAN_PROSE.encode().decode("gbk", "ignore").replace("\ue15f", ""): "mojibake",
+    f"Home\n{LOREM}\nContact us": "placeholder",
 }
 
 
@@ -72,11 +82,26 @@ GOOD_TEXTS = [
     "# Title\n\n| name | value |\n| ---- | ----- |\n| one  | 1     |\n\n- [link](https://example.org/a/long/path)\n",
     "若 $x^2 + y^2 = 1$，则 $\\sin^2 t + \\cos^2 t = 1$ 对所有 $t$ 成立。",
     "Heading\n" + "=" * 40 + "\n" + PROSE,
+    "本周天气预报：周一最高15°C，最低8°C；周二最高17°C，最低9°C；周三最高20°C，最低11°C；周四最高18°C，最低10°C。",
+    "添加两个乘法方程。\n\n2×3 = 6\n5×4 = 20",
+    "7×1 = 7\n7×2 = 14\n7×3 = 21\n7×4 = 28\n7×5 = 35\n7×6 = 42",
+    "伦敦目前多云，气温为 18°C（64°F）。",
+    "门票为 £12，也可以付 ¥105 或 €14，误差 ±1；见 §3 和 §4。",
+    "你算是说对了，Pathé Cinéma用了5500000欧元发行的",
+    "编辑这句话使其更简洁：“这就是为什么我想坚持......”\n\n这就是为什么我坚持认为...",
+    f"{PROSE}\n\n    print('Lorem ipsum dolor sit amet')\n",
+    f"{PROSE * 3}\n\n    text = '{LOREM}'\n",
+    "Find the number of words in the given string, and say why.\nLorem ipsum dolor sit amet, consectetur adipiscing elit.",
 ]
 
 
 def test_good_texts_stay() -> None:
     assert rules(*GOOD_TEXTS) == [None] * len(GOOD_TEXTS)
+
+
+def test_long_documents_that_quote_filler_stay(shared: Path) -> None:
+    peps = {d.id: d.text for d in read_documents(shared / "corpora" / "pretrain" / "en_peps.jsonl.zst")}
+    assert rules(peps["pep-000262"], peps["pep-000649"]) == [None, None]
 
 
 def test_every_limit_has_its_measure() -> None:
@@ -157,3 +182,8 @@ def test_a_wrong_name_is_answered_with_the_right_one(
 ) -> None:
     with pytest.raises(StemmaError, match=re.escape(said)):
         limits_of(sets, moved)
+
+
+def test_a_short_page_of_another_language_is_not_stuffed_by_its_function_words() -> None:
+    groups = {limit.group for limit in limits_of() if limit.measure == "stuffed_words" and limit.is_in_use}
+    assert groups == {"zh", "en"}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stemma.corpus import read_documents, read_records
 from stemma.corpus.benchmark_texts import Item, load_items
+from stemma.corpus.clean import clean
 from stemma.corpus.decontaminate import MAX_SHARING, Decontaminator, Leak
 from stemma.corpus.scan import tokens_of
 from stemma.errors import StemmaError
@@ -183,6 +184,20 @@ def test_a_folder_is_read_whole_and_other_files_are_named(tmp_path: Path) -> Non
     assert items.ignored_files == ("notes.txt",)
     assert (items.num_files, items.num_records, items.num_uninformative) == (6, 15, 4)
     assert (len(items.items), items.num_repeated) == (3, 8)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder, question in (("ev1", QUESTION), ("ev2", HAN_QUESTION)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.jsonl").write_text(json.dumps({"question": question}) + "\n")
+    names = ["ev1/test.jsonl", "ev2/test.jsonl"]
+    folders = [tmp_path / "ev1", tmp_path / "ev2"]
+    assert [item.file for item in load_items(folders).items] == names
+    assert [item.file for item in load_items([each / "test.jsonl" for each in folders]).items] == names
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "text": QUESTION}) + "\n", "utf-8")
+    summary = clean([tmp_path / "in.jsonl"], tmp_path / "out", evaluation_sets=folders)
+    assert dict(summary.leaked) == {"ev1/test.jsonl": 1}
+    assert [record.name for record in summary.evaluation_sets] == names
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from stemma.cli import main
 from stemma.corpus.clean import clean
 from stemma.corpus.curves import EDGES, broken_at
-from stemma.corpus.explain import explain, move_limits
+from stemma.corpus.explain import explain, move_limits, shortened
 from stemma.corpus.summary import CleanSettings
 from stemma.errors import StemmaError
 
@@ -85,7 +86,7 @@ def test_moved_borders_do_what_a_new_cleaning_with_them_does(
 ) -> None:
     moved = move_limits(result, limits, rule_sets)
     again = clean([corpus], tmp_path / "out", CleanSettings(limits=limits, rule_sets=rule_sets))
-    assert {b.name: b.broken_then for b in moved.borders} == dict(again.broken)
+    assert {b.name: b.broken_then for b in moved.borders if b.then is not None} == dict(again.broken)
     before = {
         each.decision["id"] for each in explain(result, list(TEXTS)) if each.decision["action"] != "drop"
     }
@@ -112,6 +113,89 @@ def test_a_border_that_does_not_exist_is_refused(result: Path, capsys: pytest.Ca
     printed = capsys.readouterr()
     assert "en.too_short.characters.least" in printed.out
     assert "by none of these: 1 (short" in printed.err
+
+
+def test_limits_that_are_off_are_listed_as_off(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clean", "thresholds", str(result), "--limits", "toxic_insult", "5"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["en.toxic_insult.toxic_insult.most"] == ["off", "0", "5", "0"]
+    assert rows["en.low_quality.quality.least"] == ["off", "0", "off", "0"]
+    assert {"zh.perplexity.perplexity.most", "neutral.machine_text.chain_2.most"} <= set(rows)
+    assert main(["clean", "thresholds", str(result), "--json", "--rule-sets", "gopher"]) == 0
+    out = capsys.readouterr().out
+    assert "NaN" not in out
+    found = {each["name"]: each for each in json.loads(out)["borders"]}
+    assert "then" not in found["en.low_quality.quality.least"]
+    assert found["en.too_short.characters.least"]["then"] == 20
+
+
+@pytest.mark.parametrize(
+    ("limit", "option"),
+    [
+        ("low_quality", "--quality-model"),
+        ("perplexity", "--perplexity-model"),
+        ("toxicity", "--toxicity-model"),
+    ],
+)
+def test_a_limit_on_a_score_that_the_result_lacks_is_refused(
+    result: Path, capsys: pytest.CaptureFixture[str], limit: str, option: str
+) -> None:
+    assert main(["clean", "thresholds", str(result), "--limits", limit, "0.5"]) == 2
+    assert f"{limit} needs a model; give one with {option}" in capsys.readouterr().err
+
+
+def test_another_language_than_asked_for_is_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    english = GOOD + "Nobody spoke of the storm that had come and gone in the night."
+    records = [{"id": "labelled", "text": english, "lang": "fr"}, {"id": "zh", "text": TEXTS["zh"]}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    clean([tmp_path / "in.jsonl"], tmp_path / "out", CleanSettings(languages=("fr", "zh-TW")))
+    assert main(["clean", "explain", str(tmp_path / "out"), "labelled", "zh"]) == 0
+    out = capsys.readouterr().out
+    assert "language fr, table en" in out
+    assert "dropped by language: the text is in en, not in fr or zh-Hant" in out
+    assert "dropped by language: the text is in zh-Hans, not in fr or zh-Hant" in out
+
+
+def damaged(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    path.write_bytes({"longer": data + b"x", "shorter": data[:-9], "empty": b""}[how])
+
+
+@pytest.mark.parametrize("how", ["longer", "shorter", "empty"])
+@pytest.mark.parametrize("name", ["decisions.parquet", "measures/*.parquet", "cleaning.json"])
+def test_a_damaged_result_is_one_sentence_that_names_the_file(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, how: str
+) -> None:
+    shutil.copytree(result, tmp_path / "out")
+    (path,) = (tmp_path / "out").glob(name)
+    damaged(path, how)
+    for verb in (["thresholds", str(tmp_path / "out")], ["explain", str(tmp_path / "out"), "short"]):
+        assert main(["clean", *verb]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{path}: " in line
+        assert "damaged" in line
+        assert "clean again with --force" in line
+
+
+def test_measures_that_are_missing_or_of_other_documents_are_noticed(result: Path, tmp_path: Path) -> None:
+    shutil.copytree(result, tmp_path / "out")
+    (path,) = (tmp_path / "out" / "measures").iterdir()
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(table.slice(0, 1), path)
+    with pytest.raises(StemmaError, match=r"has not the documents of decisions\.parquet"):
+        move_limits(tmp_path / "out", {})
+    path.unlink()
+    for refused in (lambda: move_limits(tmp_path / "out", {}), lambda: explain(tmp_path / "out", ["short"])):
+        with pytest.raises(StemmaError, match=r"has not the documents of decisions\.parquet"):
+            refused()
+
+
+def test_a_long_id_loses_its_middle_in_talk() -> None:
+    assert shortened("a" * 60) == "a" * 60
+    assert len(shortened("a" * 50_000 + "b")) <= 60
+    assert shortened("a" * 50_000 + "b").endswith("ab")
 
 
 @settings(deadline=None)

@@ -231,7 +231,7 @@ def test_file_names_that_are_no_utf8_become_ids_that_are(tmp_path: Path) -> None
     names = [document.id for document in read_documents(tmp_path, "skip", bad)]
     assert names == ["\\xe4.jsonl:1", "\\xff\\xfe.jsonl:1"]
     assert bad.count == 2
-    with pytest.raises(StemmaError, match="line 2: 'text' is a int"):
+    with pytest.raises(StemmaError, match="line 2: 'text' is a number"):
         list(read_documents(tmp_path))
 
 

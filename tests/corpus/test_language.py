@@ -38,6 +38,40 @@ def test_too_little_says_nothing(text: str) -> None:
     assert languages_of(text).codes == [UNDETERMINED]
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("床前明月光，疑是地上霜。", "zh"),
+        ("안녕하세요, 저는 서울에 사는 학생이고 한국어를 공부합니다.", "ko"),
+        ("これは日本語の文章です。東京に住んでいます。よろしく。", "ja"),
+        ("สวัสดีครับ ผมอาศัยอยู่ในกรุงเทพ", "th"),
+        ("გამარჯობა, მე ვცხოვრობ თბილისში", "ka"),
+        ("Привет, как дела? Я живу в Москве и учусь.", "und-Cyrl"),
+        ("नमस्ते, मैं दिल्ली में रहता हूँ", "und-Deva"),
+    ],
+)
+def test_a_script_says_it_from_a_handful_of_letters_on(text: str, code: str) -> None:
+    assert languages_of(text).codes == [code]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We went to 北京 and 上海 in May",
+        "It says Привет, and I said no thanks",
+        "東京都千代田区",
+        "优衣库の新品到店，欢迎选购",
+        "α + β = γ, δε = ζηθικλμν",
+    ],
+)
+def test_names_loans_and_formulas_say_nothing(text: str) -> None:
+    assert languages_of(text).codes == [UNDETERMINED]
+
+
+def test_a_few_han_characters_do_not_make_english_chinese() -> None:
+    assert languages_of(TEXTS["en"] + " 北京烤鸭上海小笼包四川火锅").codes == ["en"]
+
+
 def test_chinese_is_told_apart_by_what_only_one_writing_has() -> None:
     traditional, both = "會議在下午舉行，大家同意把今年的報告念給所有人聽。" * 3, "上山下水大人小女" * 8
     languages = languages_of(TEXTS["zh"], traditional, both, TEXTS["en"])
@@ -55,6 +89,8 @@ def test_chinese_is_told_apart_by_what_only_one_writing_has() -> None:
         ("zh", "Hant", ("zh-Hans", "en"), False),
         ("und", "", ("en",), True),
         ("de", "", ("zh", "en"), False),
+        ("und-Cyrl", "", ("zh", "en"), False),
+        ("und-Cyrl", "", ("en", "uk"), True),
         ("de", "", (), True),
     ],
 )

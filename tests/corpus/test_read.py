@@ -176,8 +176,34 @@ def test_a_parquet_file_without_text_is_refused_and_a_null_text_names_its_row(tm
     with pytest.raises(StemmaError, match="has no column 'text'"):
         list(read_documents(tmp_path / "a.parquet"))
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None]}), tmp_path / "b.parquet")
-    with pytest.raises(StemmaError, match=r"b\.parquet, row 2: has no field 'text'"):
+    with pytest.raises(StemmaError, match=r"b\.parquet, row 2: 'text' is null"):
         list(read_documents(tmp_path / "b.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ('{"text": null}', "line 1: 'text' is null"),
+        ('{"id": "a"}', "line 1: has no field 'text'"),
+        ('{"text": 5}', "'text' is a number, expected a string"),
+        ('{"text": "t", "source": 0.5}', "'source' is a number, expected a string"),
+        ('{"text": "t", "lang": true}', "'lang' is true or false, expected a string"),
+        ('{"text": ["t"]}', "'text' is a list, expected a string"),
+        ('["t"]', "is a list, expected an object with 'text'"),
+        ('"t"', "is a string, expected an object with 'text'"),
+        ("null", "is null, expected an object with 'text'"),
+    ],
+)
+def test_what_a_value_is_instead_is_said_in_words(tmp_path: Path, record: str, words: str) -> None:
+    (tmp_path / "a.jsonl").write_text(record + "\n")
+    with pytest.raises(StemmaError, match=words):
+        list(read_documents(tmp_path / "a.jsonl"))
+
+
+def test_a_column_of_bytes_is_called_so(tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": [b"a"]}), tmp_path / "a.parquet")
+    with pytest.raises(StemmaError, match="row 1: 'text' is bytes, expected a string"):
+        list(read_documents(tmp_path / "a.parquet"))
 
 
 def test_paths_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,28 @@ def test_document_weights_count_by_the_steps_or_as_they_are() -> None:
     assert mean("quality", 3, 0.25) == pytest.approx(1.25 * mean("quality", 1, 0.25), rel=0.1)
     assert mean("frequency", 1, 1.0) == pytest.approx(mean("frequency", 1, 0.25), rel=0.05)
     assert mean("given", 200) == pytest.approx(200 / 3 * mean("given", 3), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "known", "said"),
+    [
+        ("quality", (), "none of 1,000 documents has a quality: all count alike"),
+        ("quality", ("weight",), "none of 1,000 documents has a quality: they count by their weight alone"),
+        ("given", ("quality",), "none of 1,000 documents has a weight: all count alike"),
+        ("frequency", (), "none of 1,000 documents has a weight: all count alike"),
+        ("quality", ("quality",), ""),
+        ("frequency", ("weight",), ""),
+        ("ignore", (), ""),
+    ],
+)
+def test_a_weight_by_what_no_document_has_is_said(
+    scheme: DocumentWeight, known: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = facts(1000, np.random.default_rng(6), weights=True)
+    lacking = {name: [None] * 1000 for name in {"weight", "quality"} - set(known)}
+    drawn(Mixture(document_weight=scheme), replace(found, **lacking), np.full(1000, 10), None)
+    expected = f"data.mixture.document_weight is '{scheme}' and {said}\n" if said else ""
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(

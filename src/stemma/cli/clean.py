@@ -17,7 +17,7 @@ class Args:
     """Options of `stemma clean`."""
 
     inputs: tyro.conf.Positional[tuple[Path, ...]]
-    """Files (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .html, .warc, .warc.gz) or folders of them."""
+    """Files or folders of them: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .html, .htm, .warc, .warc.gz, .warc.zst."""
     out: Path
     """Folder to write: documents/, measures/, decisions.parquet, cleaning.json."""
     workers: int | None = None
@@ -43,15 +43,18 @@ class Args:
     jaccard: float = 0.7
     """Similarity (share of common 5-grams) from which on a document is a near duplicate."""
     redact: bool = True
-    """Replace e-mail addresses, phone numbers, id cards and public IP addresses by placeholders."""
+    """Replace personal data by placeholders: e-mail and public IP addresses, phone numbers, identity cards, passports,
+    social security numbers, bank and credit cards, IBANs, credit codes of companies, keys."""
     repair: bool = True
-    """Put misread encodings right, take markup off pages, strip lines of page furniture."""
+    """Put misread encodings right, take markup off pages, strip lines of page furniture, cut loops at the end and the
+    second half of a text that stands there twice."""
     languages: tuple[str, ...] = ()
-    """Languages to keep, such as zh en; a document surely in another one goes. None named: all stay."""
+    """Languages to keep, such as en zh, or zh-Hans and zh-Hant for one writing; a document surely in another one goes.
+    None named: all stay."""
     rule_sets: tuple[str, ...] = ()
     """Published sets of rules to add: gopher, c4, fineweb, fineweb2-zh, refinedweb, chinesewebtext."""
     limits: dict[str, float] = field(default_factory=dict)
-    """Borders of rules to move, such as en.template 0.5 too_short 100; see the names in decisions.parquet."""
+    """Borders of rules to move, such as en.template 0.5 too_short 100; `stemma clean thresholds` lists their names."""
     quality_model: Path | None = None
     """A classifier from `stemma clean train-quality`: every document gets a quality, and `--limits low_quality 0.5` drops."""
     perplexity_model: Path | None = None
@@ -149,6 +152,8 @@ def _show(summary: "CleaningSummary") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from stemma.corpus.explain import shortened
+
     table = Table("rule", "documents", "share", title="what became of the documents", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -171,8 +176,9 @@ def _show(summary: "CleaningSummary") -> None:
     console.print(table)
     console.print(f"characters: {total.characters_in:,} in, {total.characters_out:,} out")
     for cluster in summary.largest_clusters[:1]:
+        name = shortened(cluster.id)  # rich takes a time quadratic in the length of a word
         console.print(
-            f"largest group of copies: {cluster.documents:,} documents, kept as {cluster.id}", markup=False
+            f"largest group of copies: {cluster.documents:,} documents, kept as {name}", markup=False
         )
     if summary.num_full_buckets:
         console.print(
@@ -184,9 +190,10 @@ def _show(summary: "CleaningSummary") -> None:
         )
     if summary.toxic_words:
         worst = summary.toxic_words[0]
+        is_limited = any(".toxic_" in name for name in summary.borders)
         console.print(
-            f"toxic words: {len(summary.toxic_words)} phrases, the most frequent in {worst.documents:,} documents; "
-            "nothing goes for them unless a limit says so"
+            f"toxic words: {len(summary.toxic_words)} phrases, the most frequent in {worst.documents:,} documents"
+            + ("" if is_limited else "; nothing goes for them unless a limit says so")
         )
     for kind, count in summary.other_records.items():
         console.print(f"archive records that are no pages: {kind}: {count:,}", markup=False)

@@ -47,7 +47,10 @@ def run(args: Args) -> int:
 def _show(explained: "Explanation") -> None:
     row = explained.decision
     print(f"{row['id']}  (source {row['source']}, language {row['lang']}, table {explained.group})")
-    if row["action"] == "drop":
+    if explained.language:
+        wanted = " or ".join(explained.languages)
+        print(f"  dropped by language: the text is in {explained.language}, not in {wanted}")
+    elif row["action"] == "drop":
         print(
             f"  dropped by {row['rule']}: {row['measure']} is {row['value']:.4g}, the border {row['threshold']:.4g}"
         )

@@ -1,4 +1,7 @@
-"""Every border of a cleaning and how many documents are beyond it; and what others would do, without reading a text."""
+"""Every border of a cleaning and how many documents are beyond it; and what others would do, without reading a text.
+
+A border that is off is one that only `--limits` puts in use; some need a model, see `stemma clean --help`.
+"""
 
 import json
 import sys
@@ -39,8 +42,8 @@ def run(args: Args) -> int:
         + (f" {'then':>9} {'documents':>10}" if changes else "")
     )
     for border in moved.borders:
-        line = f"{border.name:<64} {border.now:>9.4g} {border.broken_now:>10,}"
-        print(line + (f" {border.then:>9.4g} {border.broken_then:>10,}" if changes else ""))
+        line = f"{border.name:<64} {_border(border.now):>9} {border.broken_now:>10,}"
+        print(line + (f" {_border(border.then):>9} {border.broken_then:>10,}" if changes else ""))
     if changes:
         say(f"dropped by these and by no limit now: {moved.newly_dropped:,} {_some(moved.dropped_ids)}")
         say(f"dropped by a limit now and by none of these: {moved.newly_kept:,} {_some(moved.kept_ids)}")
@@ -48,5 +51,11 @@ def run(args: Args) -> int:
     return 0
 
 
+def _border(value: float | None) -> str:
+    return "off" if value is None else f"{value:.4g}"
+
+
 def _some(ids: tuple[str, ...]) -> str:
-    return f"({', '.join(ids)} ...)" if ids else ""
+    from stemma.corpus.explain import shortened
+
+    return f"({', '.join(map(shortened, ids))} ...)" if ids else ""

@@ -20,7 +20,8 @@ class Args:
     """Options of `stemma clean train-quality`."""
 
     good: tyro.conf.Positional[tuple[Path, ...]]
-    """Files or folders of good documents (.jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt)."""
+    """Files or folders of good documents: .jsonl, .jsonl.zst, .jsonl.gz, .parquet, .txt, .html, .htm, .warc, .warc.gz,
+    .warc.zst."""
     bad: tuple[Path, ...]
     """Files or folders of bad documents."""
     out: Path

@@ -1,4 +1,4 @@
-"""Write the HTML page of a run: numbers, plots, samples and the protocol of each, in one file that opens offline."""
+"""Write the HTML page of a run or a cleaning: numbers, plots, samples and the protocol of each, in one file that opens offline."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ import tyro
 @dataclass(frozen=True, kw_only=True)
 class Args:
     folder: tyro.conf.Positional[Path]
-    """a chain, a run or an upgrade folder; report.html is written into it"""
+    """a chain, a run, an upgrade or a cleaning folder; report.html is written into it"""
     open: Literal["yes", "no"] = "yes"
     """show the page, when this is a terminal on a desktop"""
 

@@ -22,6 +22,7 @@ One document's numbers, a batch of documents at a time
     repetition.py       how much of a document repeats itself
     measures.py         all numbers that a text alone gives
     language.py         which language a text is in; language_model.py tells those in Latin letters apart
+    language_codes.py   what languages are called, and which scripts say one
     machine_text.py     signs of text that a program put together
     toxicity.py         toxic words and mentions of groups (word_lists/)
     scores.py           the last two, and what the user's models say

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemma.corpus.characters import HAN, KANA, character_tables
-from stemma.corpus.files import JSON_LINES, open_bytes
+from stemma.corpus.files import JSON_LINES, InputFile, open_bytes, printable, with_unique_names
 from stemma.corpus.read import read_records
 from stemma.corpus.scan import tokens_of
 from stemma.errors import StemmaError
@@ -294,10 +294,11 @@ def _kind(path: Path) -> str | None:
 
 
 def find_evaluation_files(paths: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(files with the names their items are called by, unique as those of inputs are; names passed over)."""
     readable = ", ".join(map(str, _READERS))
     if not paths:
         raise StemmaError("no evaluation set was given; name the files or folders that hold them")
-    found: list[tuple[Path, str]] = []
+    found: list[InputFile] = []
     ignored: list[str] = []
     for path in paths:
         if not path.exists():
@@ -305,13 +306,13 @@ def find_evaluation_files(paths: list[Path]) -> tuple[list[tuple[Path, str]], li
         if not path.is_dir():
             if _kind(path) is None:
                 raise StemmaError(f"{path}: is not a kind of evaluation set that can be read: {readable}")
-            found.append((path, path.name))
+            found.append(InputFile(path, printable(path.name)))
             continue
         inside = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
         visible = [n for n in inside if not any(part.startswith(".") for part in n.split("/"))]
-        files = [(path / n, n) for n in visible if _kind(Path(n))]
+        files = [InputFile(path / n, printable(n)) for n in visible if _kind(Path(n))]
         if not files:
             raise StemmaError(f"{path}: holds no evaluation set that can be read; readable: {readable}")
         found += files
-        ignored += [n for n in visible if not _kind(Path(n))]
-    return found, ignored
+        ignored += [printable(n) for n in visible if not _kind(Path(n))]
+    return [(file.path, file.name) for file in with_unique_names(found)], ignored

@@ -75,8 +75,9 @@ _MARKS = {
     CLOSING: "\"')]}\u00bb\u2019\u201d\u203a\u300d\u300f\u300b\u3011\uff09\uff3d\uff02\uff07",
     BULLET: "-*\u00b7\u2022\u2023\u25e6\u25cf\u25cb\u25a0\u25a1\u25aa\u25ab\u2013",
 }
-# What frequent Chinese characters, the comma, full stop and quotes become when their UTF-8 is read as GBK.
-_GBK_TRACE = "\u951b\u9286\u9225\u9428\u6d93\u5a11\u6d60\u59dd\u9365\u9470\u9354\u7f01\u93c4\u9422\u6d5c"
+# What frequent Chinese characters, the comma, full stop and quotes become when their UTF-8 is read as GBK, without
+# the key of traditional Chinese (U+9470).
+_GBK_TRACE = "\u951b\u9286\u9225\u9428\u6d93\u5a11\u6d60\u59dd\u9365\u9354\u7f01\u93c4\u9422\u6d5c"
 
 
 class KindTables(NamedTuple):
@@ -111,13 +112,15 @@ def kind_tables() -> KindTables:
     pages = folds >> 8
     upper = np.array([unicodedata.category(chr(code)) in ("Lu", "Lt") for code in range(0x10000)])
     simplified, traditional = writings()
+    is_operator = (folds == 0xD7) | (folds == 0xF7)  # the two that stand among the letters
     features: dict[str, npt.NDArray[Any]] = {
         "newline": codes == 10,
         "upper": upper,
         "hash": codes == ord("#"),
         "brace": codes == ord("{"),
         "ellipsis": codes == 0x2026,
-        "latin_1": (folds >= 0x80) & (folds < 0x100),
+        "latin_1_letter": (folds >= 0xC0) & (folds < 0x100) & ~is_operator,
+        "latin_1_sign": ((folds >= 0x80) & (folds < 0xC0)) | is_operator,
         "gbk_trace": np.isin(folds, [ord(character) for character in _GBK_TRACE]),
         "hangul": (pages == 0x11) | ((pages >= 0xAC) & (pages <= 0xD7)),
         "japanese": pages == 0x30,
@@ -138,7 +141,7 @@ def kind_tables() -> KindTables:
     for number, characters in enumerate(_ZH_STOP, 1):
         stop[[ord(character) for character in characters]] = number
     columns = np.stack([classes.astype(np.int64), stop, *features.values()], 1)
-    columns[classes == SPACE, 2 + list(features).index("latin_1")] = 0
+    columns[classes == SPACE, 2 + list(features).index("latin_1_sign")] = 0
     widths = np.array([NUM_CLASSES, NUM_STOP_CHARACTERS + 1] + [2] * len(features))
     _, first, kind = np.unique(
         columns @ np.cumprod([1, *widths[:-1]]), return_index=True, return_inverse=True

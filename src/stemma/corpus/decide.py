@@ -136,7 +136,10 @@ LIMITS: dict[Group, tuple[Limit, ...]] = {
         [replace(limit, most=_MOST_MISREAD_ZH) if limit.rule == "mojibake" else limit for limit in _SHARED],
     ),
     "en": _table(20),
-    "neutral": _table(12),
+    # Which words every sentence needs is known of English only.
+    "neutral": tuple(
+        replace(limit, most=NEVER) if limit.measure == "stuffed_words" else limit for limit in _table(12)
+    ),
 }
 
 MOST_FURNITURE = 0.5

@@ -1,7 +1,8 @@
 """Why a document is where it is, and what other borders would do: both from the files of a result, without its texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,20 @@ class Explanation:
     compared: tuple[Compared, ...]
     twin_action: str | None
     """What became of the twin, where it is a document."""
+    language: str | None
+    """What the text is in, where the document goes for it; `lang` of the decision is what the record says."""
+    languages: tuple[str, ...]
+    """Those that were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """One limit: documents that break it as it is, and as it would be."""
+    """One limit: documents that break it as it is, and as it would be. A border is None while the limit is off."""
 
     name: str
-    now: float
+    now: float | None
     broken_now: int
-    then: float
+    then: float | None
     broken_then: int
 
 
@@ -69,30 +74,49 @@ def read_summary(folder: Path) -> CleaningSummary:
     """The account of a result; its files are not read. Raises StemmaError for another folder."""
     if not (folder / SUMMARY).is_file():
         raise StemmaError(f"{folder}: is no result of stemma clean; give the folder that --out named")
-    return parse(CleaningSummary, load_json(folder / SUMMARY), str(folder / SUMMARY))
+    try:
+        return parse(CleaningSummary, load_json(folder / SUMMARY), str(folder / SUMMARY))
+    except StemmaError as error:
+        raise StemmaError(
+            f"{error}; the file is damaged or another version wrote it: clean again with --force"
+        ) from None
+
+
+def shortened(identity: str, most: int = 60) -> str:
+    """An id for talk: a long one loses its middle."""
+    half = (most - 3) // 2
+    return identity if len(identity) <= most else f"{identity[:half]}...{identity[-half:]}"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong with a file of the result is one sentence about it."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StemmaError(f"{path}: is missing or damaged ({first}); clean again with --force") from None
 
 
 def explain(folder: Path, ids: Sequence[str]) -> list[Explanation]:
     """Explain documents by their ids, in the order given. Raises StemmaError for an id that the input did not have."""
-    import pyarrow.parquet
-
     settings = read_summary(folder).settings
     limits = limits_of(settings.rule_sets, settings.limits)
-    wanted = [("id", "in", list(ids))]
-    decisions = _by_id(pyarrow.parquet.read_table(folder / DECISIONS_FILE, filters=wanted).to_pylist())
-    numbers = _by_id(pyarrow.parquet.read_table(folder / MEASURES_FOLDER, filters=wanted).to_pylist())
+    decisions = _rows_of(folder / DECISIONS_FILE, ids)
+    numbers: dict[str, dict[str, Any]] = {}
+    for path in _measure_files(folder):
+        numbers |= _rows_of(path, ids)
     twins = [row["twin"] for row in decisions.values() if row["twin"]]
-    actions: dict[str, str] = {}
-    if twins:
-        found = pyarrow.parquet.read_table(
-            folder / DECISIONS_FILE, filters=[("id", "in", twins)], columns=["id", "action"]
-        )
-        actions = {row["id"]: row["action"] for row in found.to_pylist()}
+    found = _rows_of(folder / DECISIONS_FILE, twins, ["id", "action"]) if twins else {}
     result: list[Explanation] = []
     for identity in ids:
         if identity not in decisions:
-            raise StemmaError(f"{folder}: no document with the id {identity!r} was in the input")
-        row = numbers[identity]
+            raise StemmaError(f"{folder}: no document with the id {shortened(identity)!r} was in the input")
+        if identity not in numbers:
+            raise _unlike(folder)
+        row, decision = numbers[identity], decisions[identity]
         values = np.array([[row[name] for name in MEASURES]], np.float32)
         compared = tuple(
             Compared(limit, row[limit.measure], bool(limit.is_broken(values)[0]))
@@ -100,22 +124,51 @@ def explain(folder: Path, ids: Sequence[str]) -> list[Explanation]:
             if limit.group == row["group"] and limit.is_in_use
         )
         measures = {name: None if np.isnan(row[name]) else row[name] for name in MEASURES}
-        twin = decisions[identity]["twin"]
-        result.append(Explanation(decisions[identity], row["group"], measures, compared, actions.get(twin)))
+        twin_action = found[decision["twin"]]["action"] if decision["twin"] in found else None
+        language = _language(decision["measure"], row) if decision["rule"] == "language" else None
+        group, languages = row["group"], settings.languages
+        result.append(Explanation(decision, group, measures, compared, twin_action, language, languages))
     return result
 
 
-def _by_id(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {row["id"]: row for row in rows}
+def _language(code: str, row: dict[str, Any]) -> str:
+    """The code, for Chinese with its writing if that shows."""
+    lead = row["simplified_share"] - row["traditional_share"]
+    return f"zh-{'Hans' if lead > 0 else 'Hant'}" if code == "zh" and lead else code
+
+
+def _rows_of(path: Path, ids: Sequence[str], columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The rows of one file by their ids."""
+    import pyarrow.parquet
+
+    with _reading(path):
+        table = pyarrow.parquet.read_table(path, columns=columns, filters=[("id", "in", list(ids))])
+        return {row["id"]: row for row in table.to_pylist()}
+
+
+def _measure_files(folder: Path) -> list[Path]:
+    return sorted((folder / MEASURES_FOLDER).glob("*.parquet"))
+
+
+def _unlike(folder: Path) -> StemmaError:
+    return StemmaError(
+        f"{folder / MEASURES_FOLDER}: has not the documents of {DECISIONS_FILE}; the result is damaged: "
+        "clean again with --force"
+    )
 
 
 def move_limits(
     folder: Path, limits: Mapping[str, float], rule_sets: Sequence[str] = (), num_ids: int = 10
 ) -> Moved:
-    """Judge a result's documents again, with some borders moved or sets of rules added: row group by row group."""
+    """Judge a result's documents again, with some borders moved or sets of rules added: row group by row group.
+
+    Raises StemmaError for a limit that cleaning with these settings would refuse, and for damaged files.
+    """
     settings = read_summary(folder).settings
-    now = limits_of(settings.rule_sets, settings.limits)
-    then = limits_of([*settings.rule_sets, *rule_sets], {**settings.limits, **limits})
+    moved = replace(
+        settings, rule_sets=(*settings.rule_sets, *rule_sets), limits={**settings.limits, **limits}
+    )
+    now, then = (limits_of(each.rule_sets, each.limits) for each in (settings, moved))
     broken = np.zeros((2, len(then)), np.int64)
     counts, ids = [0, 0], ([], [])
     for names, rules, values, groups in _row_groups(folder):
@@ -131,15 +184,18 @@ def move_limits(
     borders = tuple(
         Border(
             limit.name,
-            now[i].border if i < len(now) else float("nan"),
+            _shown(now[i]) if i < len(now) else None,
             int(broken[0, i]),
-            limit.border,
+            _shown(limit),
             int(broken[1, i]),
         )
         for i, limit in enumerate(then)
-        if limit.is_in_use or (i < len(now) and now[i].is_in_use)
     )
     return Moved(borders, counts[0], counts[1], tuple(ids[0]), tuple(ids[1]))
+
+
+def _shown(limit: Limit) -> float | None:
+    return limit.border if limit.is_in_use else None
 
 
 def _broken(
@@ -155,10 +211,22 @@ def _row_groups(
     """(ids, rules, measures, groups): the decisions have a row group for each file of measures."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(folder / DECISIONS_FILE) as decisions:
-        for i, path in enumerate(sorted((folder / MEASURES_FOLDER).glob("*.parquet"))):
-            table = pyarrow.parquet.read_table(path)
-            rules = decisions.read_row_group(i, columns=["rule"]).column("rule").to_pylist()
-            values = np.stack([table.column(name).to_numpy() for name in MEASURES], 1)
-            groups = np.array([GROUPS.index(group) for group in table.column("group").to_pylist()], np.uint8)
-            yield table.column("id").to_pylist(), rules, values, groups
+    path, files = folder / DECISIONS_FILE, _measure_files(folder)
+    with _reading(path):
+        decisions = pyarrow.parquet.ParquetFile(path)
+    with decisions:
+        if decisions.num_row_groups != len(files):
+            raise _unlike(folder)
+        for i, file in enumerate(files):
+            with _reading(path):
+                rules = decisions.read_row_group(i, columns=["rule"]).column("rule").to_pylist()
+            with _reading(file):
+                table = pyarrow.parquet.read_table(file)
+                names = table.column("id").to_pylist()
+                values = np.stack([table.column(name).to_numpy() for name in MEASURES], 1)
+                groups = np.array(
+                    [GROUPS.index(name) for name in table.column("group").to_pylist()], np.uint8
+                )
+            if len(rules) != len(names):
+                raise _unlike(folder)
+            yield names, rules, values, groups

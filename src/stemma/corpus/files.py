@@ -64,7 +64,7 @@ def find_files(paths: Sequence[Path]) -> tuple[list[InputFile], list[str]]:
             raise StemmaError(f"{path}: is not a kind that can be read; readable: {', '.join(READABLE)}")
         else:
             found.append(InputFile(path, printable(path.name)))
-    return _with_unique_names(found), ignored
+    return with_unique_names(found), ignored
 
 
 def printable(name: str) -> str:
@@ -121,7 +121,7 @@ def _refuse_folder(error: OSError) -> NoReturn:
     ) from None
 
 
-def _with_unique_names(files: list[InputFile]) -> list[InputFile]:
+def with_unique_names(files: list[InputFile]) -> list[InputFile]:
     """The same files; as long as the names of two are equal, each of them takes one more folder in front."""
     parts = [Path(os.path.abspath(file.path)).parts for file in files]
     names = [file.name for file in files]

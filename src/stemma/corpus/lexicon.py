@@ -18,8 +18,10 @@ ENGLISH = 1
 GOPHER_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 FIRST_STOP_BIT = 1
 COUNTER, POLICY, LOREM, FILLER, PHRASE_END = (1 << bit for bit in range(9, 14))
-"""What is counted under a page; a phrase of scripts and policies; lorem ipsum; its first five words; ends a
+"""What is counted under a page; a phrase of scripts and policies; lorem ipsum; a stock phrase of it; ends a
 phrase."""
+FILLER_CHARACTERS = 20
+"""visible characters for which a phrase of FILLER stands: those of the classical passage by its phrases"""
 LONGEST_PHRASE = 5
 _SIZE = 1024
 _WORDS = {
@@ -34,7 +36,34 @@ _PHRASES = {
         *("use cookies", "uses cookies", "use of cookies", "accept cookies"),
     ),
     LOREM: ("lorem ipsum",),
-    FILLER: ("lorem ipsum dolor sit amet",),
+    FILLER: (
+        *("sit amet", "consectetur adipiscing elit", "consectetuer adipiscing elit", "sed do eiusmod tempor"),
+        *("incididunt ut labore", "et dolore magna aliqua", "ut enim ad minim veniam"),
+        *(
+            "quis nostrud exercitation",
+            "ullamco laboris nisi",
+            "aliquip ex ea commodo",
+            "duis aute irure dolor",
+        ),
+        *("in reprehenderit in voluptate", "velit esse cillum dolore", "eu fugiat nulla pariatur"),
+        *("excepteur sint occaecat", "cupidatat non proident", "sunt in culpa qui officia"),
+        *("deserunt mollit anim", "id est laborum"),
+        # what generators of filler put between random words
+        *("vestibulum ante ipsum primis", "in faucibus orci luctus", "et ultrices posuere cubilia"),
+        *(
+            "pellentesque habitant morbi",
+            "tristique senectus et netus",
+            "et malesuada fames ac",
+            "ac turpis egestas",
+        ),
+        *(
+            "class aptent taciti sociosqu",
+            "ad litora torquent per",
+            "conubia nostra",
+            "per inceptos himenaeos",
+        ),
+        *("sociis natoque penatibus", "et magnis dis parturient", "nascetur ridiculus mus"),
+    ),
 }
 
 

@@ -8,7 +8,7 @@ characters, ours are shorter. Of a document of more than a million tokens, n-gra
 million.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,13 @@ from stemma.corpus.characters import (
     SYMBOL,
     kind_tables,
 )
+from stemma.corpus.lexicon import FILLER_CHARACTERS
 from stemma.corpus.repetition import REPETITIONS, count_repetitions
 from stemma.corpus.scan import COUNTS, ENGLISH_SAMPLE, Scanned
 
 SHORT_TOKENS = 500
+FEWEST_MISREAD = 4
+"""misread characters of a sort below which a text shows none: a name, a word in pinyin, a rare character"""
 GROUPS = ("zh", "en", "neutral")
 """Language groups: each has its table of thresholds."""
 _ENGLISH_GROUP, _HAN_GROUP, _KANA_GROUP = 0.05, 0.3, 0.05
@@ -48,8 +51,9 @@ DEFINITIONS: dict[str, str] = {
     "digit_share": "digits and other numerals, of the visible characters",
     "symbol_share": "punctuation and symbols, of the visible characters",
     "damaged_share": "control, replacement and unassigned characters, of the visible characters",
-    "misread_share": "signs and letters of the second half of Latin-1 (unless Han characters carry the "
-    "text) and Han characters that UTF-8 read as GBK leaves, of the visible characters",
+    "misread_share": "letters of the second half of Latin-1 that are matched by as many of its signs, with "
+    "these, or all such letters where they are most of the letters (neither where Han characters carry the "
+    "text), and Han characters that UTF-8 read as GBK leaves, each if there are four, of the visible characters",
     "links_per_100": 'occurrences of "://" for each hundred visible characters',
     "run_share": "characters in runs of 16 or more of one and the same, of the visible characters",
     "duplicate_line_share": "visible characters in lines that stood earlier in the document, of all",
@@ -58,8 +62,9 @@ DEFINITIONS: dict[str, str] = {
     "top_3gram_share": "tokens inside the most frequent 3-gram of tokens, of all tokens",
     "short_repeated_share": "repeated_5gram_share of a text of fewer than 500 tokens, where so much "
     "repetition is a template; else 0",
-    "placeholder": "1 for filler such as lorem ipsum, and for a text of fewer than 250 visible characters "
-    "that breaks off with dots or a call to read on; else 0",
+    "placeholder": "stock phrases of lorem ipsum, as 20 characters each, of the visible characters, at most 1; "
+    "also 1 for a text of fewer than 250 visible characters that breaks off: with a call to read on, or, from "
+    "40 characters on, with dots after a word where it has no others",
     "num_words": "words",
     "mean_word_length": "characters of words with their marks, by words",
     "hash_ratio": "# signs, by words and runs of marks",
@@ -137,7 +142,6 @@ def measure_batch(scanned: Scanned) -> Measures:
     visible, lines, ideographs = counts["visible"], counts["lines"], of_kind[HAN] + of_kind[KANA]
     letters = of_kind[LETTER] + ideographs
     words, pieces = counts["word_pieces"] + ideographs, counts["pieces"] + ideographs
-    latin_1 = np.where(of_kind[HAN] < counts["folded"] // 2, of_kind["latin_1"], 0)
     repeated_5 = _share(repeated["repeated_5gram_tokens"], sampled)
     stop_words = scanned.column("stop_word_set").astype(np.uint8)
     found = {
@@ -150,7 +154,7 @@ def measure_batch(scanned: Scanned) -> Measures:
         "digit_share": _share(of_kind[DIGIT], visible),
         "symbol_share": _share(of_kind[PUNCTUATION] + of_kind[SYMBOL], visible),
         "damaged_share": _share(of_kind[DAMAGED], visible),
-        "misread_share": _share(latin_1 + of_kind["gbk_trace"], visible),
+        "misread_share": _share(_misread(of_kind, counts["folded"]), visible),
         "links_per_100": 100 * _share(counts["links"], visible),
         "run_share": _share(counts["run_characters"], visible),
         "duplicate_line_share": _share(repeated["duplicate_line_characters"], visible),
@@ -158,7 +162,9 @@ def measure_batch(scanned: Scanned) -> Measures:
         "repeated_10gram_share": _share(repeated["repeated_10gram_tokens"], sampled),
         "top_3gram_share": _share(repeated["top_3gram_tokens"], sampled),
         "short_repeated_share": np.where(tokens < SHORT_TOKENS, repeated_5, 0),
-        "placeholder": (counts["teaser"] > 0) | (counts["filler"] > 0),
+        "placeholder": np.where(
+            counts["teaser"] > 0, 1, np.minimum(_share(FILLER_CHARACTERS * counts["filler"], visible), 1)
+        ),
         "num_words": words,
         "mean_word_length": _share(counts["word_piece_characters"] + ideographs, words),
         "hash_ratio": _share(of_kind["hash"], pieces),
@@ -202,6 +208,20 @@ def measure_batch(scanned: Scanned) -> Measures:
     is_en = found["english_share"] >= _ENGLISH_GROUP
     groups = np.where(is_zh, GROUPS.index("zh"), np.where(is_en, GROUPS.index("en"), GROUPS.index("neutral")))
     return Measures(values, groups.astype(np.uint8))
+
+
+def _misread(
+    of_kind: dict[Any, npt.NDArray[np.float64]], folded: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(n,) characters that tell of bytes read in the wrong encoding.
+
+    Bytes of Chinese read as Latin-1 give letters and signs side by side, those of Cyrillic letters alone. Signs
+    without letters are what they are: degrees, products, dots between names."""
+    letters, signs = of_kind["latin_1_letter"], of_kind["latin_1_sign"]
+    alone = np.where(2 * letters > of_kind[LETTER], letters, np.minimum(letters, signs))
+    latin_1 = np.where(of_kind[HAN] < folded // 2, alone + np.minimum(letters, signs), 0)
+    sorts = np.stack([latin_1, of_kind["gbk_trace"]])
+    return np.where(sorts >= FEWEST_MISREAD, sorts, 0).sum(0)
 
 
 def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

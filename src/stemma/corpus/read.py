@@ -178,11 +178,10 @@ def _rows(piece: Piece, others: Counter[str]) -> Iterator[_Row | BadRecordError]
 def _document(row: _Row, file: InputFile) -> Document:
     text = row.fields.get("text")
     if text is None:
-        raise BadRecordError("no text", row.place, "has no field 'text'; every record needs one")
+        lack = "'text' is null" if "text" in row.fields else "has no field 'text'"
+        raise BadRecordError("no text", row.place, f"{lack}; every record needs one")
     if not isinstance(text, str):
-        raise BadRecordError(
-            "text is not a string", row.place, f"'text' is a {type(text).__name__}, expected a string"
-        )
+        raise _no_string(row, "text", text)
     values = [row.fields.get(key) for key in _TEXT_FIELDS]
     if row.may_be_broken or not all(value is None or type(value) is str for value in values):
         _refuse_broken_unicode(row, "text", text)
@@ -209,9 +208,18 @@ def _optional_text(row: _Row, key: str) -> str | None:
         return value
     if key == "id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise BadRecordError(
-        f"{key} is not a string", row.place, f"'{key}' is a {type(value).__name__}, expected a string"
-    )
+    raise _no_string(row, key, value)
+
+
+def _no_string(row: _Row, key: str, value: object) -> BadRecordError:
+    text = f"'{key}' is {_called(value)}, expected a string"
+    return BadRecordError(f"{key} is not a string", row.place, text)
+
+
+def _called(value: object) -> str:
+    """What a value is, in words; Parquet has more kinds than JSON."""
+    names = {bool: "true or false", dict: "an object", list: "a list", bytes: "bytes", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
 
 
 def _number(value: object, is_meant: Callable[[float], bool]) -> float | None:
@@ -272,7 +280,7 @@ def _json_row(file: InputFile, number: int, line: bytes) -> _Row | BadRecordErro
 
 
 def _no_object(file: InputFile, number: int, value: object) -> BadRecordError:
-    text = f"is a JSON {type(value).__name__}, expected an object with 'text'"
+    text = f"is {'a string' if isinstance(value, str) else _called(value)}, expected an object with 'text'"
     return BadRecordError("not an object", f"{file.shown}, line {number}", text)
 
 

@@ -24,7 +24,7 @@ from stemma.corpus.loops import find_loops, strip_loops
 class Repaired(NamedTuple):
     """A text and the names of the repairs that changed it.
 
-    `lost` is the share of its visible characters that went, those of copies ("loop") aside."""
+    `lost` is the share of its visible characters, markup aside, that lines of furniture took."""
 
     text: str
     edits: tuple[str, ...]
@@ -34,13 +34,14 @@ class Repaired(NamedTuple):
 def repair(text: str) -> Repaired:
     """Apply every repair that applies, in a fixed order."""
     edits: list[str] = []
-    before = text
+    lost = 0.0
     for name, function in _REPAIRS:
         changed = function(text)
         if changed != text:
             edits.append(name)
+            if function is strip_furniture:
+                lost = _lost(text, changed)
             text = changed
-    lost = _lost(before, text) if edits else 0.0
     single = strip_loops(text)
     if single != text:
         edits.append("loop")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from stemma.corpus.language_codes import language_code
 from stemma.corpus.toxicity import AuditRow, BiasRow
 from stemma.errors import StemmaError
 
@@ -36,8 +37,8 @@ class CleanSettings:
     part_megabytes: int = 32
     """Text in a part, in MiB: the unit of work and of resuming, a file of the result each."""
     languages: tuple[str, ...] = ()
-    """Languages to keep, as ISO 639-1 codes, zh-Hans and zh-Hant apart or zh for both; a document surely in another one
-    goes. None named: all stay."""
+    """Languages to keep, by their codes (`language_codes`), zh-Hans and zh-Hant apart or zh for both; a document surely
+    in another one goes. None named: all stay."""
     rule_sets: tuple[str, ...] = ()
     """Published sets of rules to add to the default ones: keys of `rule_sets.RULE_SETS`."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -69,6 +70,11 @@ class CleanSettings:
         from stemma.corpus.decide import limits_of
 
         limits_of(self.rule_sets, self.limits)  # names that do not exist are noticed here
+        try:
+            codes = tuple(dict.fromkeys(map(language_code, self.languages)))
+        except StemmaError as error:
+            raise StemmaError(f"languages: {error}") from None
+        object.__setattr__(self, "languages", codes)  # zh-CN and zh-hans are one setting
         for measure, model, option in (
             ("quality", self.quality_model, "--quality-model"),
             *(
@@ -79,7 +85,7 @@ class CleanSettings:
         ):
             moved = [key for key in self.limits if measure in key]
             if moved and model is None:
-                raise StemmaError(f"limits: {moved[0]} needs a model; give one with {option}")
+                raise StemmaError(f"limits: {moved[0]} needs a model; give one with {option} of stemma clean")
         if self.passage_tokens and not 20 <= self.passage_tokens <= 10_000:
             raise StemmaError(
                 f"passage_tokens is {self.passage_tokens}; give a whole number from 20 to 10000, or 0"

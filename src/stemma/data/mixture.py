@@ -24,6 +24,7 @@ import numpy.typing as npt
 from stemma.config import suggest
 from stemma.corpus.weights import Floats, draw, rescale, weigh
 from stemma.errors import StemmaError
+from stemma.progress import say
 
 Label = Literal["source", "lang", "domain"]
 DocumentWeight = Literal["ignore", "frequency", "quality", "given"]
@@ -170,9 +171,13 @@ class Planner:
         self._squares: Counter[_Group] = Counter()
         self._seen: dict[Label, dict[str, None]] = {label: {} for label in LABELS}
         self._copies: dict[_Group, float] = {}
+        self._documents = self._weighed = self._judged = 0
 
     def add(self, facts: DocumentFacts, sizes: npt.NDArray[np.int64]) -> None:
         """Count documents of `sizes` tokens."""
+        self._documents += len(facts.ids)
+        self._weighed += len(facts.ids) - facts.weight.count(None)
+        self._judged += len(facts.ids) - facts.quality.count(None)
         for group, size in zip(self._groups(facts), sizes.tolist(), strict=True):
             self._tokens[group] += size
             self._squares[group] += size * size
@@ -185,11 +190,13 @@ class Planner:
     def solve(self, num_tokens: int | None) -> None:
         """Fix the mean numbers of copies for a run of `num_tokens`, by default as many as the documents have.
 
-        Aims a little higher, so that the tokens drawn are enough. Raises StemmaError for a name that no
+        Aims a little higher, so that the tokens drawn are enough. Says so where no document has what
+        `document_weight` goes by. Raises StemmaError for a name that no
         document has, for documents that no share is left for, and for a run that needs more than max_epochs
         of everything.
         """
         self._refuse_unknown_names()
+        self._say_what_is_missing()
         groups = sorted(self._tokens, key=lambda group: tuple((part is not None, part) for part in group))
         sizes = np.array([self._tokens[group] for group in groups], np.int64)
         own = np.array([group.own for group in groups], np.float64)
@@ -223,6 +230,16 @@ class Planner:
         ]
         own = _own_weights(facts, self.mixture.document_weight).tolist()
         return [_Group(*row) for row in zip(*columns, own, strict=True)]
+
+    def _say_what_is_missing(self) -> None:
+        scheme = self.mixture.document_weight
+        lacking, have = ("quality", self._judged) if scheme == "quality" else ("weight", self._weighed)
+        if scheme != "ignore" and self._documents and not have:
+            rest = "they count by their weight alone" if self._weighed else "all count alike"
+            say(
+                f"data.mixture.document_weight is '{scheme}' and none of {self._documents:,} documents has a {lacking}: "
+                f"{rest}"
+            )
 
     def _refuse_unknown_names(self) -> None:
         for label in LABELS:

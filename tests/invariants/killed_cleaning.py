@@ -31,7 +31,10 @@ def child(inputs: list[Path], out: Path) -> int:
 
 
 def num_files(folder: Path) -> int:
-    return sum(path.is_file() for path in folder.rglob("*")) if folder.exists() else 0
+    try:
+        return sum(path.is_file() for path in folder.rglob("*"))
+    except FileNotFoundError:  # it is not there yet, or goes at this moment
+        return 0
 
 
 def let_run(out: Path, process: int, num_more: int) -> None:

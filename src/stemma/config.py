@@ -91,10 +91,10 @@ def override(data: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any
     return result
 
 
-def suggest(name: str, known: Sequence[str]) -> str:
-    """'; did you mean X?' for the nearest known name, else the list of what exists."""
+def suggest(name: str, known: Sequence[str], listed: Sequence[str] | None = None) -> str:
+    """'; did you mean X?' for the nearest known name, else the list of what exists, or of `listed` where that is long."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(listed or known))}"
 
 
 def _toml_value(text: str) -> Any:

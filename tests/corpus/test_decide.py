@@ -187,3 +187,11 @@ def test_a_wrong_name_is_answered_with_the_right_one(
 def test_a_short_page_of_another_language_is_not_stuffed_by_its_function_words() -> None:
     groups = {limit.group for limit in limits_of() if limit.measure == "stuffed_words" and limit.is_in_use}
     assert groups == {"zh", "en"}
+
+
+def test_a_limit_that_is_like_none_is_answered_with_the_rules_alone() -> None:
+    with pytest.raises(
+        StemmaError, match=r"there is no limit 'xyz'; known: empty, invalid_damaged, "
+    ) as caught:
+        limits_of((), {"xyz": 1.0})
+    assert len(str(caught.value)) < 500

@@ -113,7 +113,7 @@ def run(args: Args) -> int:
             "format": args.format,
             "part_megabytes": args.part_megabytes,
         },
-        "clean",
+        "options",
     )
     try:
         with Progress("clean", None) as progress:

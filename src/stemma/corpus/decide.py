@@ -196,7 +196,8 @@ def _move(limits: list[Limit], key: str, value: float) -> None:
     if not named:
         names = [limit.name.split(".") for limit in limits]
         known = {".".join(name[a:b]) for name in names for a in (0, 1) for b in (2, 3, 4)}
-        raise StemmaError(f"limits: there is no limit '{key}'{suggest(key, sorted(known))}")
+        rules = {name[1] for name in names}
+        raise StemmaError(f"limits: there is no limit '{key}'{suggest(key, sorted(known), sorted(rules))}")
     if len({(limits[place].measure, limits[place].side) for place in named}) > 1:
         each = sorted({limits[place].name for place in named})
         raise StemmaError(f"limits: '{key}' names several borders; name one: {', '.join(each)}")

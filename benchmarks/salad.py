@@ -47,12 +47,9 @@ def main() -> int:
     print(f"{'':26} {'border':>8} {'known':>8} {'unknown':>8} {'by seams':>8}")
     for order in (1, 2):
         border = float(np.nanpercentile(real[:, order], 99))
-        found = {
-            half: signs(model, make(words, order, rng))
-            for half, words in (("known", known), ("unknown", unknown))
-        }
-        shares = [float((rows[:, order] > border).mean()) for rows in found.values()]
-        seams = float((np.concatenate([*found.values()])[:, 0] > MOST_SEAMS).mean())
+        found = [signs(model, make(half, order, rng)) for half in (known, unknown)]
+        shares = [float((rows[:, order] > border).mean()) for rows in found]
+        seams = float((np.concatenate(found)[:, 0] > MOST_SEAMS).mean())
         print(
             f"chains of {order} word{'s' * (order > 1)}: chain_{order:<4}"
             f"{border:>9.2f} {shares[0]:>8.1%} {shares[1]:>8.1%} {seams:>8.1%}"

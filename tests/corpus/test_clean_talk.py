@@ -1,7 +1,6 @@
 """What `stemma clean` and its sisters say to people: help, and the lines after a run."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -57,13 +56,9 @@ def test_english_alone_keeps_no_short_text_in_another_script(tmp_path: Path) -> 
     assert set(summary["by_language"]) == {"zh", "ko", "ja", "und-Cyrl", "en", "und"}
 
 
-def test_a_very_long_id_is_shortened_and_takes_no_time(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_very_long_id_is_shortened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = corpus(tmp_path / "in.jsonl", {"a" * 50_000: CALM, "b" * 50_000: CALM})
-    began = time.process_time()
     assert main(["clean", path, "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
-    assert time.process_time() - began < 15  # 35 s where it is not shortened
     text = said(capsys)
     assert "largest group of copies: 2 documents, kept as aaaa" in text
     assert "a" * 61 not in text

@@ -58,9 +58,8 @@ def _annotate(job: Job, documents: list[Document], audit: ToxicityAudit) -> dict
     if settings.repair:
         for i, repaired in repair_batch(batch.data, batch.offsets):
             edits[i], lost[i] = repaired.edits, repaired.lost
-            if not is_furniture_page(
-                repaired.edits, repaired.lost
-            ):  # such a page goes as it was, for samples to show
+            # A page of furniture goes, and as it was, for samples to show.
+            if not is_furniture_page(repaired.edits, repaired.lost):
                 texts[i] = repaired.text
         if any(edits):
             batch = to_batch(texts)

@@ -100,10 +100,11 @@ def clean(
     A document that holds an item of `evaluation_sets` (files or folders of them) goes, and its decision names the item.
     A folder that holds the result of the same inputs and settings is checked and its summary returned; one that holds
     anything else is refused, or with `force` replaced if it is a cleaning result. A run that was stopped goes on where
-    it stopped. The bytes of the result do not depend on `num_workers` (None: `default_workers`), `engine` or
-    `world_size`; with more than one worker a script must guard its main module, as for any process pool. Raises StemmaError for a corpus without
-    documents and for a record that cannot be used (unless settings.on_error is "skip"), and WaitingForRanksError
-    where without `wait` another rank has to do its share first.
+    it stopped; with other inputs or settings it is refused, or with `force` thrown away. The bytes of the result do not
+    depend on `num_workers` (None: `default_workers`), `engine` or `world_size`; with more than one worker a script must
+    guard its main module, as for any process pool. Raises StemmaError for a corpus without documents, for a record that
+    cannot be used (unless settings.on_error is "skip") and where another process works on the same folder as this rank,
+    and WaitingForRanksError where without `wait` another rank has to do its share first.
     """
     settings = settings or CleanSettings()
     if not inputs:

@@ -131,9 +131,8 @@ def with_unique_names(files: list[InputFile]) -> list[InputFile]:
         for name, place in zip(names, parts, strict=True):
             places.setdefault(name, set()).add(place)
         alike = [i for i, name in enumerate(names) if len(places[name]) > 1]
-        if all(
-            depths[i] > len(parts[i]) for i in alike
-        ):  # none left, or they differ in bytes that are not shown
+        # None is left, or they differ in bytes that are not shown.
+        if all(depths[i] > len(parts[i]) for i in alike):
             return [InputFile(file.path, name) for file, name in zip(files, names, strict=True)]
         for i in alike:
             depths[i] += 1

@@ -102,7 +102,7 @@ def chains(
     model's n-grams are too short.
     """
     result = np.full((len(scores), 2), np.nan, np.float32)
-    gain = {m: scores[:, 3 * m - 3] for m in range(2, model.order + 1)}
+    gain = {m: scores[:, model.columns.index(f"gain_{m}")] for m in range(2, model.order + 1)}
     for order, weight in ((1, 1.0), (2, _SHORTER_GAIN)):
         if order + 2 in gain:
             result[:, order - 1] = gain[order + 1] - weight * gain[order + 2]
